@@ -1,0 +1,188 @@
+# Sourced by every script here. Owns: where a cluster lives, its ports, and which processes are its own.
+# It changes nothing by being sourced, and nobody outside its folder is ever asked to stop.
+# shellcheck shell=bash disable=SC2034  # the variables are for the scripts that source this
+
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin # where Debian keeps the daemons, and a user's PATH may not
+ME=slurm/devcluster/${0##*/}
+NODES=(n1 n2 n3 n4)
+JOB_IDS=50000 # of each cluster on this machine
+PROFILE=accounting
+WORDS=()
+DIR=${HPC_SWEEP_DEVCLUSTER:-/var/tmp/hpc-sweep-devcluster}
+
+fail() { # CODE WHAT [HINT]: 2 your input, 3 the surroundings, 4 refused to protect something
+  echo "$ME: $2" >&2
+  [ $# -lt 3 ] || echo "hint: $3" >&2
+  exit "$1"
+}
+
+while [ $# -gt 0 ]; do # a sourced file sees, and shifts, the arguments of the script
+  case $1 in
+    --dir) DIR=${2:?--dir needs a folder} && shift ;;
+    --dir=*) DIR=${1#*=} ;;
+    --profile) PROFILE=${2:?--profile needs a name} && shift ;;
+    --profile=*) PROFILE=${1#*=} ;;
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit 0 ;; # the comment at the top of the script
+    -*) fail 2 "unknown option $1" "$ME --help" ;;
+    *) WORDS+=("$1") ;;
+  esac
+  shift
+done
+
+DIR=$(realpath -ms -- "$DIR")
+[[ $DIR =~ ^/[A-Za-z0-9._/-]+$ ]] || fail 2 "the folder $DIR holds a character that Slurm's files cannot" "--dir DIR"
+[ ${#DIR} -le 80 ] || fail 2 "the folder $DIR is too long: a socket's path holds 107 characters" "--dir /var/tmp/NAME"
+export SLURM_CONF=$DIR/slurm.conf
+unset "${!SLURM_JOB@}" SLURM_CLUSTERS SLURM_TIME_FORMAT SQUEUE_FORMAT SINFO_FORMAT # the caller's taste would bend what we read
+
+need_root() {
+  [ "$(id -u)" = 0 ] || fail 3 "this needs root, because Slurm starts each job as the user who submitted it" "sudo $0 ..."
+}
+
+lock() { # one script at a time on one cluster; the daemons are started without the descriptor
+  exec 9>"$DIR/lock"
+  flock -w 120 9 || fail 3 "another script has held $DIR/lock for two minutes"
+}
+
+now() { date +%s%N; }
+since() { # START in nanoseconds -> "4.2"
+  local tenths=$((($(now) - $1) / 100000000))
+  echo "$((tenths / 10)).$((tenths % 10))"
+}
+
+wait_for() { # SECONDS COMMAND...: tries every 50 ms
+  local end=$(($(now) + $1 * 1000000000))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    [ "$(now)" -lt "$end" ] || return 1
+    sleep 0.05
+  done
+}
+
+# --- processes: ours only while pid, start time and boot all agree, because pids are used again
+
+identity() { # PID -> "PID START BOOT"; fails for a process that is gone or only waits to be reaped
+  local stat fields
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+  read -ra fields <<<"${stat##*) }" # behind the name, which may hold spaces and brackets
+  [ "${fields[0]}" != Z ] && echo "$1 ${fields[19]} $(</proc/sys/kernel/random/boot_id)"
+}
+
+alive() { # NAME of a daemon
+  local recorded
+  { read -r recorded <"$DIR/pids/$1"; } 2>/dev/null || return 1
+  [ "$(identity "${recorded%% *}")" = "$recorded" ]
+}
+
+dead() { ! alive "$1"; }
+
+pid_of() { cut -d' ' -f1 "$DIR/pids/$1"; }
+
+start() { # NAME COMMAND...: written down before it runs, so that a killed `up` leaves nothing unknown
+  local name=$1
+  shift
+  (
+    exec 9>&- </dev/null >"$DIR/log/$name.out" 2>&1
+    cd "$DIR"
+    identity "$BASHPID" >"$DIR/pids/$name"
+    exec setsid env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin SLURM_CONF="$SLURM_CONF" \
+      MYSQL_UNIX_PORT="$DIR/db/sock" "$@" # slurmdbd knows of no option for the database's socket
+  ) &
+}
+
+stop() { # SECONDS NAME...: all are asked at once, and those that do not listen are killed
+  local name end=$1
+  shift
+  for name; do ! alive "$name" || kill -TERM "$(pid_of "$name")" 2>/dev/null || true; done
+  for name; do
+    wait_for "$end" dead "$name" || kill -KILL "$(pid_of "$name")" 2>/dev/null || true
+    wait_for 5 dead "$name" || true
+    rm -f "$DIR/pids/$name"
+  done
+}
+
+start_node() { # n2
+  alive "$1" || start "$1" slurmd -D -N "$1"
+}
+
+node_named() { # what the user wrote: 2 or n2 -> n2
+  [[ $# = 1 && $1 =~ ^n?([1-4])$ ]] || fail 2 "one node is wanted, 1 to 4" "$ME 2"
+  echo "n${BASH_REMATCH[1]}"
+}
+
+node_answers() { # n2 ...: takes jobs, or runs some
+  local node states
+  states=$(timeout 5 sinfo -h -N -p v100 -o '%N %T') || return 1
+  for node; do grep -qE "^$node (idle|mixed|allocated)$" <<<"$states" || return 1; done
+}
+
+stepds() { # n2 ... -> pids of the slurmstepd of those nodes, known by the log that they hold open
+  local pid node
+  while IFS=/ read -r _ _ pid _; do
+    for node; do
+      [ -z "$(find "/proc/$pid/fd" -lname "$DIR/log/slurmd-$node.log" -print -quit 2>/dev/null)" ] || echo "$pid"
+    done
+  done < <(find /proc/[0-9]*/exe -maxdepth 0 -lname '*/slurmstepd*' 2>/dev/null)
+}
+
+tasks() { # n2 ... -> pids of what the jobs on those nodes run, known by the environment that slurmd gave them
+  local ours node
+  ours=$(grep -lzxF "SLURM_CONF=$SLURM_CONF" /proc/[0-9]*/environ 2>/dev/null) || true
+  for node; do
+    { xargs -r grep -lzxF "SLURMD_NODENAME=$node" <<<"$ours" 2>/dev/null || true; } | cut -d/ -f3
+  done
+}
+
+below() { # PID ... -> those and all that descend from them
+  ps -eo pid=,ppid= | awk -v roots="$*" '
+    { parent[$1] = $2 }
+    END { split(roots, r, " "); for (i in r) want[r[i]]
+      for (p in parent) { q = p; while (q > 1 && !(q in want)) q = parent[q]; if (q in want) print p } }'
+}
+
+kill_jobs() { # n2 ...: stepd first, or it would live to report how its task ended
+  local pids pid
+  mapfile -t pids < <(stepds "$@")
+  mapfile -t pids < <(printf '%s\n' "${pids[@]}"; below "${pids[@]}"; tasks "$@")
+  for pid in "${pids[@]}"; do [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true; done
+}
+
+# --- the Slurm half: what a change of profile restarts
+
+stop_slurm() { # ends every job, stops slurmctld and the nodes, and forgets the jobs (their ids are never used again)
+  local first next
+  first=$(cut -d= -f2 "$DIR/first-job.conf")
+  if alive slurmctld; then
+    next=$(timeout 5 scontrol show config | awk '$1 == "NEXT_JOB_ID" { print $3 }') || next=
+    [ -z "$next" ] || echo "FirstJobId=$next" >"$DIR/first-job.conf"
+    timeout 5 squeue -h -o %A | sort -u | xargs -r timeout 5 scancel >/dev/null 2>&1 || true
+    mapfile -t pids < <(tasks "${NODES[@]}") # those that would not hear a TERM for KillWait seconds
+    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+    wait_for 3 no_jobs || true # so that the accounting says CANCELLED
+  fi
+  stop 10 slurmctld "${NODES[@]}"
+  kill_jobs "${NODES[@]}"
+  remove_cgroups "$first"
+  rm -rf "$DIR/state" "$DIR/spool"
+}
+
+remove_cgroups() { # FIRST: those of our jobs, known by id, for every cluster here has them under the same /slurm_n1
+  local root job id
+  for root in /sys/fs/cgroup/{freezer,memory}; do
+    [ -d "$root" ] || continue
+    (
+      flock 8 # as slurmstepd does
+      for job in "$root"/slurm_n[1-4]/uid_*/job_*; do
+        id=${job##*_}
+        if [[ $id =~ ^[0-9]+$ ]] && ((id >= $1 && id < $1 + JOB_IDS)); then
+          find "$job" -depth -type d -exec rmdir {} \; 2>/dev/null || true
+        fi
+      done
+      rmdir "$root"/slurm_n[1-4]/uid_* 2>/dev/null || true
+      pgrep -r S,R,D slurmd >/dev/null || rmdir "$root"/slurm_n[1-4] 2>/dev/null || true
+    ) 8<"$root"
+  done
+}
+
+no_jobs() { [ -z "$(timeout 5 squeue -h -o %A)" ]; }

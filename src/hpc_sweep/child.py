@@ -1,0 +1,237 @@
+"""What the child of a worker does: load the job, run its points in order, write each dump, say how each ended.
+
+It runs in a process of its own, forked from the worker, so that whatever a point breaks ends with it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from hpc_sweep.place import die_with_parent, shorten
+
+if TYPE_CHECKING:
+    from hpc_sweep import job as jobs
+    from hpc_sweep.ledger import Sweep
+
+KINDS = (
+    "oom", "host-oom", "timeout", "preempted", "node-fail", "nan", "crash",
+    "disk", "data", "code", "cancelled", "never-started", "lost",
+)  # fmt: skip
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
+_CUDA_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a child is to do, and where."""
+
+    sweep: Sweep
+    job: str
+    code: Path
+    fingerprint: str
+    points: tuple[str, ...]
+    points_file: str
+    resources: Mapping[str, Any]
+    attempt: str
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+    environment: Mapping[str, str] | None = None
+
+
+class _StopFlag:
+    """Whether this process was asked to stop."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM):
+            signal.signal(number, self._ask)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which passes it on
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+
+    def __call__(self) -> bool:
+        return self.asked
+
+
+def start(work: Work, parent: int, channel: int) -> None:
+    """The whole life of a child; never returns."""
+    code = 70
+    try:
+        stop = _StopFlag()
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        die_with_parent(parent)
+        os.environ.update(work.environment or {})
+        with os.fdopen(channel, "w", buffering=1) as pipe:
+            code = _Child(work, stop, pipe.write).run()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)  # no clean-up of what was inherited from the parent
+
+
+class _Child:
+    def __init__(self, work: Work, stop: Callable[[], bool], write: Callable[[str], object]) -> None:
+        self.work = work
+        self.stop = stop
+        self._write = write
+        self.point: str | None = None
+        self.began = 0.0
+
+    def say(self, event: str, **fields: Any) -> None:
+        self._write(json.dumps({"event": event, "point": self.point, **fields}) + "\n")
+
+    def run(self) -> int:
+        """0 all points were run, 1 one failed, 3 the disk failed, 75 it was asked to stop."""
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # looking for some costs as much as all of numpy
+        from hpc_sweep import job as jobs
+
+        try:
+            job = jobs.load(self.work.job, self.work.code / "jobs")
+            configs = _configs(self.work, job)
+            many = job.optional("run_many")
+            if many and len(configs) > 1 and self.work.world_size == 1:
+                self._run_many(many, configs)
+            else:
+                for point, config in configs.items():
+                    if self.stop():
+                        raise jobs.Stopped
+                    context = self._begin(point, config)
+                    self._end(context, job.module.run(config, context), config, job.name)
+        except jobs.Stopped:
+            self.say("stopped")
+            return 75
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            return self._failed(error)
+        return 0
+
+    def _begin(self, point: str, config: jobs.Config) -> jobs.Context:
+        from hpc_sweep.job import Context
+
+        self.point = point
+        self.began = time.monotonic()
+        work = self.work
+        context = Context(
+            seed=int(getattr(config, "seed", int(point[:8], 16))),
+            scratch=work.sweep.scratch(point),
+            resources=work.resources,
+            send=self.say,
+            stop_asked=self.stop,
+            attempt=work.attempt,
+            rank=work.rank,
+            world_size=work.world_size,
+            local_rank=work.local_rank,
+        )
+        self.context = context
+        self.say("begin", at=_log_position())
+        return context
+
+    def _end(self, context: jobs.Context, result: jobs.Result, config: jobs.Config, job: str) -> None:
+        """Write the dump of a finished point; on every rank but the first there is nothing to write."""
+        context.flush()
+        if self.work.rank:
+            return
+        from hpc_sweep import dump
+
+        assert self.point is not None
+        data = dump.pack(
+            id=self.point,
+            job=job,
+            config=config.model_dump(mode="json"),
+            code=self.work.fingerprint,
+            result=result,
+            history=context.history,
+        )
+        _, sha256, size, changed = dump.write(self.work.sweep.dumps, self.point, data)
+        _clear(context.scratch)
+        self.say(
+            "done", sha256=sha256, bytes=size, mtime_ns=changed, until=_log_position(),
+            seconds=round(time.monotonic() - self.began, 3), **_peaks(),
+        )  # fmt: skip
+
+    def _run_many(self, run_many: Callable[..., Iterable[Any]], configs: dict[str, jobs.Config]) -> None:
+        """Train compatible points in one process; results come in the order of the points."""
+        contexts = {point: self._begin(point, config) for point, config in configs.items()}
+        results = run_many(list(configs.values()), list(contexts.values()))
+        for (point, config), result in zip(configs.items(), results, strict=True):
+            self.point = point
+            self._end(contexts[point], result, config, self.work.job)
+
+    def _failed(self, error: BaseException) -> int:
+        if self.point is not None:
+            self.context.flush()
+        kind = classify(error)
+        frames = [
+            f"{shorten(f.filename, self.work.sweep.folder.parent.parent)}:{f.lineno}  {f.line}"
+            for f in traceback.extract_tb(error.__traceback__)
+        ]
+        own = [f for f in frames if not f.startswith(("/", "src/hpc_sweep"))] or frames
+        name = type(error).__name__
+        first = (str(error).strip() or name).splitlines()[0][:500]
+        words = first if kind in ("nan", "data", "oom", "disk") else f"{name}: {first}" if first != name else name
+        traceback.print_exception(error)
+        self.say("failed", kind=kind, words=words, where=own[-1:], trace=frames[-12:], until=_log_position(),
+                 seconds=round(time.monotonic() - self.began, 3), **_peaks())  # fmt: skip
+        return 3 if kind == "disk" else 1
+
+
+def classify(error: BaseException) -> str:
+    """The kind of failure that an exception means."""
+    told = getattr(error, "kind", None)
+    if told in KINDS:
+        return str(told)
+    text = f"{type(error).__name__}: {error}"
+    if any(words in text for words in _CUDA_MEMORY):
+        return "oom"
+    if isinstance(error, MemoryError):
+        return "host-oom"
+    if isinstance(error, FloatingPointError) or "loss scale already at minimum" in text:
+        return "nan"
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(cause, OSError) and cause.errno in _DISK:
+        return "disk"
+    return "code"
+
+
+def _configs(work: Work, job: jobs.Job) -> dict[str, jobs.Config]:
+    """The typed configuration of each point, read from the sweep's list of points."""
+    return {i: job.config.model_validate(c) for i, c in work.sweep.configs(work.points, work.points_file).items()}
+
+
+def _log_position() -> int | None:
+    """How long the log file of this task is now, to find a point's part in it."""
+    try:
+        sys.stdout.flush()
+        return os.fstat(1).st_size or None
+    except OSError:
+        return None
+
+
+def _peaks() -> dict[str, int]:
+    """The most memory that this process has used so far: on the host, and on the card if it has one in use."""
+    import resource
+
+    peaks = {"host_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        peaks["gpu_mb"] = torch.cuda.max_memory_allocated() >> 20
+    return peaks
+
+
+def _clear(scratch: Path) -> None:
+    if scratch.is_dir():
+        import shutil
+
+        shutil.rmtree(scratch, ignore_errors=True)

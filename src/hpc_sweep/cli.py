@@ -1,0 +1,349 @@
+"""The command line: parse, one call, print. Everything heavy is imported inside the command that needs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hpc_sweep import __version__
+from hpc_sweep.errors import INTERRUPTED, OK, POINTS_FAILED, GridError, HpcSweepError, RefusedError
+
+if TYPE_CHECKING:
+    from hpc_sweep.project import Project
+    from hpc_sweep.status import Status
+    from hpc_sweep.terminal import Screen
+
+
+class _Example(click.Command):
+    """A command whose help ends in an example."""
+
+    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write_text(line)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__, prog_name="hpc-sweep")
+def cli() -> None:
+    """Run a grid of experiments on a Slurm cluster or on this machine.
+
+    Exit codes: 0 all well, 1 some points failed or are damaged, 2 wrong input,
+    3 Slurm, disk or MLflow, 4 refused to protect work, 130 interrupted.
+    """
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a screen.")
+_sweep = click.argument("sweep", required=False, shell_complete=lambda c, p, i: _sweep_names(i))
+_cluster = click.option("--cluster", metavar="PROFILE", help="A profile of slurm/ [the first that fits this host].")
+_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_wait = click.option("--wait", is_flag=True, help="Stay until nothing runs any more, with a progress bar.")
+
+
+def _sweep_names(incomplete: str) -> list[str]:
+    from hpc_sweep.project import here
+
+    try:
+        return sorted(p.parent.name for p in here().sweeps.glob(f"{incomplete}*/sweep.json"))
+    except HpcSweepError:
+        return []
+
+
+@cli.command(cls=_Example, example="hpc-sweep submit configs/grids/demo.yaml --wait")
+@click.argument("grid", type=click.Path())
+@_cluster
+@click.option("--dry-run", is_flag=True, help="Show the plan, its cost and the sbatch script; start nothing.")
+@click.option("--only", multiple=True, metavar="AXIS=VALUE", help="Only the points with this value; may be repeated.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many points.")
+@click.option("--frozen", is_flag=True, help="Refuse when points that are done ran on other code.")
+@click.option("--live", metavar="URI", help="Send numbers to this MLflow server while they come.")
+@_yes
+@_wait
+@_json
+def submit(
+    grid: str, cluster: str | None, dry_run: bool, only: Sequence[str], limit: int | None, frozen: bool,
+    live: str | None, yes: bool, wait: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Start the points of GRID that are neither done nor under way."""
+    from hpc_sweep import orders, terminal
+
+    screen, project = terminal.Screen(), _project()
+    order = orders.from_grid(project, grid, cluster, only=only, limit=limit, frozen=frozen, live=live)
+    return _go(screen, project, order, dry_run=dry_run, yes=yes, wait=wait, as_json=as_json)
+
+
+def _go(screen: Screen, project: Project, order: Any, *, dry_run: bool, yes: bool, wait: bool, as_json: bool) -> int:
+    """Show a proposal, ask, start it, and wait for it if that was wanted."""
+    from hpc_sweep import orders, terminal
+
+    proposal = order.propose()
+    scripts = orders.scripts(proposal, project.root) if dry_run else []
+    if dry_run or not proposal.chosen:
+        if as_json:
+            _print_json(terminal.plan_json(proposal, scripts))
+        else:
+            terminal.plan(screen, proposal, scripts if dry_run else None)
+        if dry_run or not (wait and proposal.state):
+            return OK
+    else:
+        if not as_json:
+            terminal.plan(screen, proposal, None)
+        if not yes:
+            _confirm(terminal.question(proposal))
+        proposal, claim = order.carry_out(proposal)
+        if as_json and not wait:
+            _print_json(terminal.submitted_json(proposal, claim))
+        elif not as_json:
+            terminal.submitted(screen, proposal, claim)
+    return _watch(screen, proposal.sweep, as_json=as_json) if wait else OK
+
+
+def _watch(screen: Screen, sweep: Any, *, as_json: bool = False) -> int:
+    from hpc_sweep import status, terminal
+
+    last = terminal.watch(screen, lambda: status.compute(sweep), interval=1.0, until_over=True)
+    if as_json:
+        _print_json(terminal.status_json(last))
+    else:
+        terminal.status(screen, last)
+    return _verdict(last)
+
+
+def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise RefusedError("nobody is there to be asked", "add --yes to go ahead without a question")
+    if not click.confirm(question, default=True, err=True):
+        raise RefusedError("nothing was started")
+
+
+def _verdict(state: Status) -> int:
+    return POINTS_FAILED if any(p.state in ("failed", "lost", "damaged") for p in state.points) else OK
+
+
+@cli.command(name="status", cls=_Example, example="hpc-sweep status s2lif --watch")
+@_sweep
+@click.option("--watch", is_flag=True, help="Look again every 10 seconds, until interrupted.")
+@click.option("--all", "everything", is_flag=True, help="Show every failure and every point.")
+@_json
+def status_command(sweep: str | None, watch: bool, everything: bool, as_json: bool) -> int:
+    """Say what is done, runs, waits and failed, and why."""
+    from hpc_sweep import status, terminal
+
+    screen, project = terminal.Screen(), _project()
+    found = project.sweep(sweep)
+    delay = project.file_delay(found)
+    if watch:
+        terminal.watch(screen, lambda: status.compute(found, file_delay=delay), interval=10.0, until_over=False)
+    state = status.compute(found, file_delay=delay)
+    if as_json:
+        _print_json(terminal.status_json(state))
+    else:
+        terminal.status(screen, state, everything=everything)
+    return _verdict(state)
+
+
+@cli.command(cls=_Example, example="hpc-sweep log 3fa9c1 -f")
+@click.argument("point")
+@click.option("--sweep", metavar="SWEEP", help="The sweep that the point belongs to [the newest].")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing until the point ends.")
+@_json
+def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
+    """Show the last attempt of POINT: its curve, its last words, where they were said."""
+    from hpc_sweep import status, terminal
+
+    screen, found = terminal.Screen(), _project().sweep(sweep)
+    if follow:
+        terminal.follow(screen, found, point)
+    view = terminal.log_view(status.compute(found), point)
+    if as_json:
+        _print_json(terminal.log_json(view))
+    else:
+        terminal.log(screen, view)
+    return OK
+
+
+@cli.command(cls=_Example, example="hpc-sweep rerun s2lif --only timeout --time 3:00")
+@_sweep
+@click.argument("points", nargs=-1)
+@click.option("--failed", is_flag=True, help="All that failed, is lost or is damaged (the default).")
+@click.option("--only", multiple=True, metavar="KIND", help="Only failures of this kind; may be repeated.")
+@click.option("--mem", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="Memory of a node's share.")
+@click.option("--time", "time_", metavar="H:MM", help="Time limit of a task.")
+@click.option("--exclude", metavar="NODES", help="Nodes to keep away from.")
+@click.option("--set", "set_", multiple=True, metavar="KEY=VALUE", hidden=True)
+@_cluster
+@click.option("--dry-run", is_flag=True, help="Show what would run again; start nothing.")
+@_yes
+@_wait
+@_json
+def rerun(
+    sweep: str | None, points: Sequence[str], failed: bool, only: Sequence[str], mem: float | None, time_: str | None,
+    exclude: str | None, set_: Sequence[str], cluster: str | None, dry_run: bool, yes: bool, wait: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Run again what failed, with what its kind of failure needs."""
+    from hpc_sweep import orders, terminal
+
+    if set_:
+        key = set_[0].partition("=")[0]
+        raise RefusedError(
+            "--set changes the question: these would be other points",
+            f"copy the grid, change `{key}`, and submit it; the points it shares are found by their id",
+        )
+    screen, project = terminal.Screen(), _project()
+    order = orders.from_failures(
+        project, sweep, cluster, points=points, only=only, mem=mem, time=time_, exclude=exclude
+    )
+    return _go(screen, project, order, dry_run=dry_run, yes=yes, wait=wait, as_json=as_json)
+
+
+@cli.command(cls=_Example, example="hpc-sweep cancel s2lif --only tuning=finetune")
+@_sweep
+@click.option(
+    "--only", multiple=True, metavar="AXIS=VALUE", help="Only points with this value, or `running`, `waiting`."
+)
+@_yes
+@_json
+def cancel(sweep: str | None, only: Sequence[str], yes: bool, as_json: bool) -> int:
+    """Stop what runs and waits; finished points stay."""
+    from hpc_sweep import orders, terminal
+
+    screen, project = terminal.Screen(), _project()
+    found = project.sweep(sweep)
+    if not yes:
+        _confirm(f"Cancel what runs and waits of {found.name}?")
+    outcome = orders.cancel(project, found, only)
+    if as_json:
+        _print_json(terminal.cancelled_json(found, outcome))
+    else:
+        terminal.cancelled(screen, found, outcome)
+    return OK
+
+
+@cli.command(cls=_Example, example="hpc-sweep collect s2lif --to mlflow")
+@_sweep
+@click.option("--to", type=click.Choice(["hdf5", "csv", "mlflow"]), default="hdf5", help="Where to.  [hdf5]")
+@click.option("--uri", metavar="URI", help="MLflow's address [MLFLOW_TRACKING_URI, or sqlite in the project].")
+@_json
+def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
+    """Gather the finished points into one table and one HDF5 file, and into MLflow."""
+    from hpc_sweep import orders, terminal
+
+    screen, project = terminal.Screen(), _project()
+    found = project.sweep(sweep)
+    with screen.progress("read", show=not as_json) as progress:
+        outcome = orders.collect(project, found, to, progress)
+    if not as_json:
+        terminal.collected(screen, outcome)
+    tally = None
+    if to == "mlflow":
+        with screen.progress("mlflow", show=not as_json) as progress:
+            tally = orders.track(project, outcome, uri, progress)
+        if not as_json:
+            terminal.tracked(screen, outcome, tally)
+    if as_json:
+        _print_json(terminal.collected_json(outcome, tally))
+    else:
+        terminal.after_collect(screen, outcome)
+    return POINTS_FAILED if outcome.damaged or outcome.failed else OK
+
+
+@cli.command(cls=_Example, example="hpc-sweep report s2lif")
+@_sweep
+@_json
+def report(sweep: str | None, as_json: bool) -> int:
+    """Write report.md and report.html: tables, curves, cost, failures."""
+    from hpc_sweep import orders, terminal
+
+    screen, project = terminal.Screen(), _project()
+    written = orders.report(project, project.sweep(sweep))
+    if as_json:
+        _print_json(terminal.reported_json(written))
+    else:
+        terminal.reported(screen, written)
+    return OK
+
+
+@cli.command(cls=_Example, example="hpc-sweep doctor --cluster v100")
+@_cluster
+@click.option("--clean", is_flag=True, help="Remove what killed writers left behind.")
+@click.option("--job", is_flag=True, help="Also run a one-minute job that looks at a compute node.")
+@_json
+def doctor(cluster: str | None, clean: bool, job: bool, as_json: bool) -> int:
+    """Check this machine, the cluster and the project before they cost a night."""
+    from hpc_sweep import doctor as checks
+    from hpc_sweep import terminal
+
+    screen = terminal.Screen()
+    found = checks.examine(_project(), cluster, clean=clean, job=job)
+    if as_json:
+        _print_json(terminal.doctor_json(found))
+    else:
+        terminal.doctor(screen, found)
+    return POINTS_FAILED if any(c.mark == "problem" for c in found) else OK
+
+
+def _project() -> Project:
+    from hpc_sweep.project import here
+
+    return here()
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    click.echo(json.dumps(document, allow_nan=False, ensure_ascii=False))
+
+
+def main() -> None:
+    """The entry point: run a command and end with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command; every way to end is a sentence and a number."""
+    try:
+        code = cli.main(list(arguments), prog_name="hpc-sweep", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except KeyboardInterrupt:
+        click.echo("interrupted; what was started goes on: hpc-sweep status", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        _hush()
+        return OK
+    except HpcSweepError as error:
+        return _explain(error)
+    except Exception as error:  # noqa: BLE001 - a bug of ours: say so, keep the details
+        from hpc_sweep import terminal
+
+        terminal.bug(terminal.Screen(), error)
+        return POINTS_FAILED
+
+
+def _hush() -> None:
+    """The reader of our output has gone, as `head` does: end without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _explain(error: HpcSweepError) -> int:
+    from hpc_sweep import terminal
+
+    screen = terminal.Screen()
+    if isinstance(error, GridError):
+        terminal.bad_grid(screen, error)
+    else:
+        terminal.error(screen, error)
+    return error.exit_code

@@ -1,0 +1,231 @@
+"""Dumps into one `results.h5` and one `results.csv`, each whole or not there, the same bytes from the same dumps.
+
+`results.h5` holds `table` (a row a point, for any program), `rows` (the same, exactly, for `load`) and below
+`points` all that the dumps hold. Refuses no sweep for a damaged dump: it is left out and named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from h5py import h5a, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
+
+from hpc_sweep import dump, files, structure
+from hpc_sweep import results as tables
+from hpc_sweep.errors import DamagedError, DiskError, HpcSweepError
+from hpc_sweep.results import Results, Row, load
+
+__all__ = ["Entry", "Outcome", "Results", "Row", "collect", "load"]
+
+Progress = Callable[[int, int], None]
+
+_READERS = 2
+_FILES_AT_ONCE = 16  # one hand-over between threads costs as much as reading a small file
+_BYTES_AHEAD = 1 << 26
+_UNKNOWN = 1 << 20  # the size to reckon with where no attempt told it
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished point: its dump, and what the attempt said of it (None where that line was lost)."""
+
+    id: str
+    config: dict[str, Any]
+    axes: dict[str, Any]
+    path: Path
+    sha256: str | None
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was written, and which dumps were left out, with the reason."""
+
+    rows: int
+    columns: int
+    read_bytes: int
+    damaged: list[tuple[str, str]]
+    csv: Path | None
+    h5: Path | None
+    sha256: str | None
+
+
+def collect(
+    entries: Sequence[Entry],
+    folder: Path,
+    *,
+    name: str,
+    expected: int,
+    to: Collection[str],
+    progress: Progress | None = None,
+) -> Outcome:
+    """Check every dump and write the results of those that are whole, in the order of `entries`.
+
+    `to` names the files: "hdf5", "csv" or both. `expected` is the number of points of the sweep.
+    """
+    files.make_folder(folder)
+    take = _Take(entries, progress or (lambda done, total: None))
+    h5 = csv = sha256 = None
+    if "hdf5" in to:
+        h5 = folder / tables.FILE
+        sha256 = _write_h5(h5, take, name, expected)
+    else:
+        take.all(lambda id, found: None)
+    table = tables.columns(take.rows)
+    if "csv" in to:
+        csv = folder / tables.CSV_FILE
+        files.write_atomic(csv, tables.csv_text(table).encode())
+    return Outcome(len(take.rows), len(table), take.read_bytes, take.damaged, csv, h5, sha256)
+
+
+class _Take:
+    """Goes through the dumps once: rows of the whole ones, names of the others."""
+
+    def __init__(self, entries: Sequence[Entry], progress: Progress) -> None:
+        self.entries = entries
+        self.progress = progress
+        self.rows: list[Row] = []
+        self.damaged: list[tuple[str, str]] = []
+        self.read_bytes = 0
+
+    def all(self, keep: Callable[[str, structure.Opened], None]) -> None:
+        """Hand every whole dump to `keep`, which may still find it damaged."""
+        for done, (entry, data) in enumerate(_read_ahead(self.entries), 1):
+            try:
+                self._one(entry, data, keep)
+            except DamagedError as error:
+                self.damaged.append((entry.id, error.message))
+            self.progress(done, len(self.entries))
+
+    def _one(self, entry: Entry, data: bytes | DamagedError, keep: Callable[[str, structure.Opened], None]) -> None:
+        if isinstance(data, DamagedError):
+            raise data
+        self.read_bytes += len(data)
+        with structure.opened_image(data, entry.id) as found:
+            keep(entry.id, found)
+        about = found.about
+        self.rows.append(Row(entry.id, entry.axes, entry.config, about["metrics"], about["missing"]))
+
+
+def _read_ahead(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | DamagedError]]:
+    """The entries in order, read and hashed by threads that run ahead as far as memory is meant to go."""
+    pool = ThreadPoolExecutor(_READERS)
+    groups = _groups(entries)
+    under_way: deque[tuple[list[Entry], int, Future[list[bytes | DamagedError]]]] = deque()
+    try:
+        while True:
+            while not under_way or sum(size for _, size, _ in under_way) < _BYTES_AHEAD and len(under_way) <= _READERS:
+                group = next(groups, None)
+                if group is None:
+                    break
+                under_way.append((group, _size(group), pool.submit(_read, group)))
+            if not under_way:
+                return
+            group, _, future = under_way.popleft()
+            yield from zip(group, future.result(), strict=True)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    group: list[Entry] = []
+    for entry in entries:
+        if len(group) == _FILES_AT_ONCE or (group and _size([*group, entry]) > _BYTES_AHEAD // 4):
+            yield group
+            group = []
+        group.append(entry)
+    if group:
+        yield group
+
+
+def _size(group: Sequence[Entry]) -> int:
+    return sum(_UNKNOWN if entry.size is None else entry.size for entry in group)
+
+
+def _read(group: Sequence[Entry]) -> list[bytes | DamagedError]:
+    return [_read_one(entry) for entry in group]
+
+
+def _read_one(entry: Entry) -> bytes | DamagedError:
+    try:
+        data = files.read_bytes(entry.path)
+        structure.check_bytes(data, entry.id, entry.sha256, entry.size)
+    except DamagedError as error:
+        return error
+    except HpcSweepError as error:
+        return DamagedError(error.message)
+    except OSError as error:
+        return DamagedError(f"cannot be read: {error.strerror}")
+    return data
+
+
+def _write_h5(path: Path, take: _Take, name: str, expected: int) -> str:
+    """Build results.h5 under another name, look at it again, and only then put it in its place."""
+    with files.growing(path) as file:
+        with _hdf5(file) as root:
+            points = h5g.create(root, tables.POINTS, None, dump.untimed(h5p.GROUP_CREATE))
+
+            def keep(id: str, found: structure.Opened) -> None:
+                try:
+                    h5o.copy(found.root, b"/", points, id.encode())
+                except structure.UNREADABLE as error:
+                    if file.error is None:
+                        raise DamagedError(f"is not a dump that can be read: {error}") from error
+                file.check()
+
+            take.all(keep)
+            _write_tables(root, take.rows, name, expected)
+        file.check()
+        return _looked_at(file.path, take.rows)
+
+
+@contextmanager
+def _hdf5(file: files.Growing) -> Iterator[h5f.FileID]:
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fileobj_driver(h5fd.fileobj_driver, file)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_libver_bounds(*structure.FORMAT)
+    root = h5f.create(structure.NAMELESS, h5f.ACC_TRUNC, dump.untimed(h5p.FILE_CREATE), access)
+    try:
+        yield root
+        h5f.flush(root)
+    finally:
+        root.close()
+
+
+def _write_tables(root: h5f.FileID, rows: Sequence[Row], name: str, expected: int) -> None:
+    _write_number(root, b"schema", tables.SCHEMA)
+    _write_number(root, b"rows", len(rows))
+    _write_number(root, b"expected", expected)
+    complete = f"{len(rows)} of {expected} points"
+    dump.write_text(root, b"name", name)
+    dump.write_text(root, b"complete", complete)
+    exact = np.frombuffer(tables.document(name, expected, rows).encode(), np.uint8)
+    dump.write_dataset(root, tables.ROWS.decode(), exact)
+    columns = list(tables.columns(rows).items())
+    for part, start in enumerate(range(0, len(columns), tables.MOST_COLUMNS)):
+        label = tables.TABLE.decode() + (f"-{part + 1}" if part else "")
+        table = tables.records(dict(columns[start : start + tables.MOST_COLUMNS]))
+        dump.write_text(dump.write_dataset(root, label, table), b"complete", complete)
+
+
+def _write_number(root: h5f.FileID, name: bytes, number: int) -> None:
+    attribute = h5a.create(root, name, h5t.STD_I64LE, h5s.create(h5s.SCALAR))
+    attribute.write(np.array(number, "<i8"))
+
+
+def _looked_at(path: Path, rows: Sequence[Row]) -> str:
+    """The SHA-256 of what was written, once it reads as what was meant."""
+    again = tables.read(path)
+    if again.rows != tuple(rows) or again.points != len(rows):
+        raise DiskError(f"{path}: what was written does not read the same", "look at the disk, then collect again")
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,264 @@
+"""Writing so that a reader sees a whole file or none, and reading what a killed writer left.
+
+Every file of a sweep is written here. Refuses: paths that leave their folder, links as final components.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hpc_sweep.errors import DiskError, InputError
+
+TEMPORARY = ".tmp-"  # a stray one is a killed writer's; `doctor --clean` sweeps it
+
+_ADVICE = {
+    errno.ENOSPC: "free some space, then run the same command again",
+    errno.EDQUOT: "your quota is used up: delete something or ask for more, then run the same command again",
+    errno.EROFS: "this file system is read-only here: use another folder",
+    errno.EACCES: "you may not write there: check the folder's owner and mode",
+    errno.EMFILE: "too many open files: raise `ulimit -n`",
+}
+
+
+def canonical(value: Any) -> str:
+    """JSON with one spelling per value: the text that ids and checksums are made of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Turn an OSError into a sentence with the errno's name, the path and what to do."""
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "error")
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DiskError(f"{path}: {reason} ({name})", _ADVICE.get(error.errno or 0)) from error
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `path` whole, replacing what was there; a crash leaves the old file or the new one."""
+    with disk(path), _temporary(path, data) as temporary:
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write `path` whole if nobody has; FileExistsError tells the loser of a race."""
+    with disk(path), _temporary(path, data) as temporary:
+        os.link(temporary, path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def _temporary(path: Path, data: bytes) -> Iterator[Path]:
+    temporary = _temporary_path(path)
+    try:
+        _write_all(temporary, data, os.O_CREAT | os.O_EXCL)
+        yield temporary
+    finally:
+        try:
+            os.unlink(temporary)
+        except FileNotFoundError:
+            pass
+
+
+def _temporary_path(path: Path) -> Path:
+    return path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}-{os.urandom(4).hex()}")
+
+
+class Growing:
+    """A file that a library writes through, as it does through any Python file.
+
+    It keeps the first error and from then on writes nothing, without saying so: HDF5 that is told of a full disk
+    crashes when the program ends. `check` raises what was kept.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.error: OSError | None = None
+        self._descriptor = descriptor
+        self._at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset if whence == os.SEEK_SET else os.lseek(self._descriptor, offset, whence)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, buffer: bytearray) -> int:
+        read = os.preadv(self._descriptor, [buffer], self._at)
+        self._at += read
+        return read
+
+    def write(self, data: bytes) -> int:
+        view = memoryview(data)
+        try:
+            while view and self.error is None:
+                written = os.pwrite(self._descriptor, view, self._at)
+                self._at += written
+                view = view[written:]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        try:
+            if self.error is None:
+                os.ftruncate(self._descriptor, size)
+        except OSError as error:
+            self.error = error
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def check(self) -> None:
+        """Raise the first error, if there was one."""
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def growing(path: Path) -> Iterator[Growing]:
+    """A file that need not fit into memory; it takes the place of `path` when the block ends without an error."""
+    temporary = _temporary_path(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    with disk(path):
+        descriptor = os.open(temporary, flags, 0o600)
+        try:
+            file = Growing(temporary, descriptor)
+            yield file
+            file.check()
+            os.fsync(descriptor)
+            os.replace(temporary, path)
+            _sync_folder(path.parent)
+        finally:
+            os.close(descriptor)
+            try:
+                os.unlink(temporary)
+            except FileNotFoundError:
+                pass
+
+
+def _write_all(path: Path, data: bytes, flags: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | flags, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:  # some network file systems cannot sync a folder; the rename is atomic all the same
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path, mode: int = 0o777) -> Path:
+    """Create a folder and its parents; a folder that is there is left as it is."""
+    with disk(path):
+        path.mkdir(parents=True, exist_ok=True, mode=mode)
+    return path
+
+
+def commit_folder(partial: Path, whole: Path) -> None:
+    """Give a finished folder its name; everything in it is on the disk before it counts."""
+    with disk(whole):
+        for path in partial.rglob("*"):
+            if path.is_file():
+                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                os.fsync(descriptor)
+                os.close(descriptor)
+        os.rename(partial, whole)
+        _sync_folder(whole.parent)
+
+
+def json_bytes(value: Any) -> bytes:
+    """A JSON document as people like to read it, without NaN."""
+    return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+
+
+def read_bytes(path: Path, limit: int = 1 << 31) -> bytes:
+    """The bytes of a plain file, never through a link, never more than `limit`."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        size = os.fstat(descriptor).st_size
+        if size > limit:
+            raise InputError(f"{path}: {size:,} bytes; at most {limit:,} are read")
+        chunks = []
+        while chunk := os.read(descriptor, max(size + 1, 4096)):
+            chunks.append(chunk)
+            size = 0
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)
+
+
+def read_json(path: Path, limit: int = 1 << 30) -> Any:
+    """A JSON document that this program wrote."""
+    return json.loads(read_bytes(path, limit))
+
+
+class Appender:
+    """The one writer of a file of JSON lines; each line goes out in one write."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with disk(path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._descriptor = os.open(path, flags, 0o600)
+
+    def write(self, event: str, **fields: Any) -> None:
+        """Append one event; `event` comes first in the line, so that a reader can skip lines unparsed."""
+        line = json.dumps({"event": event, **fields}, separators=(",", ":"), allow_nan=False) + "\n"
+        with disk(self.path):
+            os.write(self._descriptor, line.encode())
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def read_events(data: bytes, skip: bytes | None = None) -> tuple[list[dict[str, Any]], int]:
+    """The events of a file of JSON lines, and how many lines were torn; `skip` is left unparsed."""
+    events, torn = [], 0
+    prefix = b'{"event":"%s"' % skip if skip else None
+    for line in data.split(b"\n"):
+        if not line or (prefix and line.startswith(prefix)):
+            continue
+        try:
+            event = json.loads(line)
+        except ValueError:
+            torn += 1
+            continue
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            events.append(event)
+        else:
+            torn += 1
+    return events, torn
+
+
+def inside(root: Path, name: str) -> Path:
+    """`root / name`, refused unless it stays below `root` after links are followed."""
+    base = root.resolve()
+    path = (base / name).resolve()
+    if path == base or not path.is_relative_to(base):
+        raise InputError(f"`{name}` leaves the folder {root}")
+    return base / name

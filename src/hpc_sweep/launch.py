@@ -1,0 +1,377 @@
+"""What a submission would do and cost, and doing it: claim first, then sbatch. The only module that uses Submitit.
+
+Refuses to run a point that is done or in flight, and to pass anything to a shell that is not a typed, checked value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import io
+import os
+import re
+import socket
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hpc_sweep import files, local, script, shards, slurm, snapshot, status
+from hpc_sweep.cluster import Profile
+from hpc_sweep.errors import InputError, RefusedError, SurroundingsError
+from hpc_sweep.ledger import Array, Claim, Sweep
+from hpc_sweep.shards import Plan
+from hpc_sweep.status import Status
+
+SBATCH_TIMEOUT = 60.0
+LEAST_FAILS = 5
+_TOO_MANY = ("AssocMaxSubmitJobLimit", "QOSMaxSubmitJobPerUserLimit", "AssocGrpSubmitJobsLimit", "MaxSubmitJobs")
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a submission costs, in hours of one GPU (or of one core where no GPU is asked for)."""
+
+    hours: float
+    at_most: float
+    wall_minutes: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Everything that a submission would do, before any of it is done."""
+
+    sweep: Sweep
+    profile: Profile
+    grid: dict[str, Any]
+    version: int
+    new_version: bool
+    points: Sequence[Any]
+    state: Status | None
+    code: snapshot.Snapshot
+    plans: list[Plan]
+    held_back: int  # points that do not fit under MaxSubmitJobs
+    after: tuple[str, ...]
+    number: int
+    uid: str
+    max_fails: int
+    why: str
+    live_tracking: str | None
+
+    @property
+    def chosen(self) -> list[str]:
+        return [point for plan in self.plans for shard in plan.shards for point in shard]
+
+    @property
+    def tasks(self) -> int:
+        return sum(len(plan.shards) for plan in self.plans)
+
+    @property
+    def files(self) -> int:
+        """How many files submitting writes: grid, points, code and its env.sh, claim, ids, a script an array."""
+        scripts = len(self.plans) if self.profile.scheduler == "slurm" else 2
+        return 2 * self.new_version + 2 + 2 + scripts
+
+    @property
+    def price(self) -> Price:
+        return _price(self.plans)
+
+
+def _price(plans: Sequence[Plan]) -> Price:
+    hours = most = longest = 0.0
+    unit = "GPU" if any(plan.resources.get("gpus") for plan in plans) else "core"
+    for plan in plans:
+        r = plan.resources
+        each = float(r.get("gpus") or 0) if unit == "GPU" else float(r.get("cpus") or 1) * float(r["tasks_per_node"])
+        width = each * float(r["nodes"])
+        points = sum(len(shard) for shard in plan.shards)
+        hours += points * float(r["minutes"]) * width / 60
+        most += len(plan.shards) * float(r["limit"]) * width / 60
+        rounds = -(-len(plan.shards) // (plan.at_once or len(plan.shards)))
+        longest = max(longest, rounds * max(len(s) for s in plan.shards) * float(r["minutes"]))
+    return Price(hours, most, longest, unit)
+
+
+# planning
+
+
+def propose(
+    sweep: Sweep,
+    profile: Profile,
+    grid: dict[str, Any],
+    points: Sequence[Any],
+    resources_of: Callable[[Any], dict[str, Any]],
+    *,
+    root: Path,
+    wanted: Callable[[status.PointStatus], bool],
+    compatible: Callable[..., Any] | None = None,
+    max_fails: Callable[[int], int] | None = None,
+    limit: int | None = None,
+    why: str = "submit",
+    live_tracking: str | None = None,
+    frozen: bool = False,
+) -> Proposal:
+    """Plan the wanted points of a grid. `grid` is what sweep.json keeps of it; nothing is written."""
+    exists = (sweep.folder / "sweep.json").exists()
+    code = snapshot.take(root)
+    state, version, new_version, uid = None, 0, True, os.urandom(4).hex()
+    if exists:
+        sweep.check_unedited()
+        header = sweep.header()
+        uid = header["uid"]
+        ids = {p.id for p in sweep.points_of(header)}
+        new_version = ids != {p.id for p in points} or header["text"] != grid["text"]
+        version = header["version"] + new_version
+        state = status.compute(sweep, file_delay=profile.file_delay, points=list(points))
+        if frozen:
+            _check_frozen(state, code)
+    statuses = state.points if state else [status.PointStatus(p, "new") for p in points]
+    chosen = [s.point for s in statuses if wanted(s)][:limit]
+    told = slurm.limits(getpass.getuser()) if profile.scheduler == "slurm" and chosen else None
+    plans = shards.arrange(
+        chosen, lambda p: _complete(resources_of(p), profile), compatible,
+        told.max_array if told else 1_000_000, profile.limits.shards_at_once or 0,
+    )  # fmt: skip
+    plans = [_with_limit(plan, profile) for plan in plans]
+    left = told.submit_left if told else None
+    fitting = _fit(plans, left)
+    held = sum(len(s) for p in plans for s in p.shards) - sum(len(s) for p in fitting for s in p.shards)
+    if chosen and not fitting:
+        raise SurroundingsError(
+            f"you may have no more tasks in the queue (MaxSubmitJobs): none of {len(chosen)} points fits now",
+            "run the same command again when some of your tasks have ended",
+        )
+    number = len(state.submissions) if state else 0
+    after = _needs(sweep, grid.get("needs", ()))
+    most = (max_fails or _default_max_fails)(len(chosen))
+    return Proposal(
+        sweep, profile, {**grid, "uid": uid}, version, new_version, points, state, code, fitting, held, after,
+        number, uid, most, why, live_tracking,
+    )  # fmt: skip
+
+
+def _default_max_fails(points: int) -> int:
+    return max(LEAST_FAILS, -(-points // 5))
+
+
+def _check_frozen(state: Status, code: snapshot.Snapshot) -> None:
+    other = sum(p.state == "done" and _code_of(state, p) != code.fingerprint for p in state.points)
+    if other:
+        raise RefusedError(
+            f"--frozen: {other} done points ran on other code than this ({code.label})",
+            "go back to that code, or submit without --frozen",
+        )
+
+
+def _code_of(state: Status, point: status.PointStatus) -> str:
+    number = int((point.done or {}).get("attempt", "0").split("-")[0])
+    return str(state.submissions[number].claim.code["fingerprint"])
+
+
+def _complete(resources: dict[str, Any], profile: Profile) -> dict[str, Any]:
+    return {**resources, "warn_seconds": profile.warn_seconds}
+
+
+def _with_limit(plan: Plan, profile: Profile) -> Plan:
+    limit = plan.minutes
+    if profile.limits.minutes:
+        limit = min(limit, int(profile.limits.minutes))
+    warn = min(int(profile.warn_seconds), limit * 60 // 3)
+    return replace(plan, resources={**plan.resources, "limit": limit, "warn_seconds": warn})
+
+
+def _fit(plans: list[Plan], left: int | None) -> list[Plan]:
+    """The first arrays, and the first shards of the next one, that may still be queued."""
+    if left is None:
+        return plans
+    fitting = []
+    for plan in plans:
+        if left <= 0:
+            break
+        kept = plan.shards[:left]
+        fitting.append(replace(plan, shards=kept))
+        left -= len(kept)
+    return fitting
+
+
+def _needs(sweep: Sweep, names: Sequence[str]) -> tuple[str, ...]:
+    """The jobs that must end well first; refused when what is needed is neither done nor under way."""
+    jobs: list[str] = []
+    for name in names:
+        folder = sweep.folder.parent / name
+        if not (folder / "sweep.json").exists():
+            raise RefusedError(f"this grid needs `{name}`, which was never submitted", f"submit {name} first")
+        needed = status.compute(Sweep(folder))
+        missing = [p for p in needed.points if p.state not in ("done", "running", "waiting")]
+        if missing:
+            raise RefusedError(
+                f"this grid needs `{name}`, of which {len(missing)} points are neither done nor under way",
+                f"hpc-sweep status {name}",
+            )
+        live = [s for s in needed.submissions if s.number in needed.live]
+        jobs += [j["job"] for s in live for j in s.jobs.values() if "job" in j]
+    return tuple(jobs)
+
+
+# doing it
+
+
+def submit(proposal: Proposal, root: Path) -> Claim:
+    """Write the grid if it is new, take the next number, and start the arrays. Safe to kill at any instant."""
+    sweep, profile = proposal.sweep, proposal.profile
+    _check_folder(sweep.folder, profile)
+    if proposal.new_version:
+        sweep.write_version(proposal.version, proposal.grid, proposal.points)
+    _write_code(proposal.code, sweep.code)
+    files.make_folder(sweep.logs, mode=0o700)
+    claim = draft(proposal, sweep.told(sweep.header()))
+    sweep.claim(claim)
+    if profile.scheduler == "local":
+        _start_local(sweep, claim, profile, proposal.code)
+    else:
+        start_arrays(sweep, claim, profile, root)
+    return claim
+
+
+def _check_folder(folder: Path, profile: Profile) -> None:
+    if profile.scheduler == "slurm" and re.search(r"[%\\\n\r\t\x00]", str(folder)):
+        raise InputError(f"{str(folder)!r}: Slurm cannot keep logs in a folder with % or a backslash or a line break")
+
+
+def _write_code(code: snapshot.Snapshot, folder: Path) -> None:
+    path = snapshot.write(code, folder)
+    environment = dict(code.sources).get("slurm/env.sh")
+    if environment is not None and not path.with_suffix(".env.sh").exists():
+        files.write_atomic(path.with_suffix(".env.sh"), environment)
+
+
+def draft(proposal: Proposal, told: dict[str, str]) -> Claim:
+    """The claim that a proposal comes to; `told` is what it keeps of the grid."""
+    sweep, number, uid = proposal.sweep, proposal.number, proposal.uid
+    arrays = tuple(
+        Array(
+            name=f"hs-{sweep.name}-{number:03d}-{k}-{uid}",
+            resources={**plan.resources, "at_once": plan.at_once, "lane_after": plan.after},
+            shards=plan.shards,
+            after=proposal.after,
+        )
+        for k, plan in enumerate(proposal.plans)
+    )
+    return Claim(
+        number=number, uid=uid, job=proposal.grid["job"], sweep=told, cluster=proposal.profile.name,
+        by=getpass.getuser(), host=socket.gethostname(), pid=status.own_process(), code=proposal.code.record(),
+        why=proposal.why, max_fails=proposal.max_fails, arrays=arrays, live_tracking=proposal.live_tracking,
+        at=round(time.time(), 3),
+    )  # fmt: skip
+
+
+def _start_local(sweep: Sweep, claim: Claim, profile: Profile, code: snapshot.Snapshot) -> None:
+    path = str(sweep.code / f"{code.fingerprint}.zip")
+    inherited = os.environ.get("PYTHONPATH")
+    parts = [path, f"{path}/src"] + ([inherited] if inherited else [])
+    at_once = local.slots(claim.arrays[0].resources, profile.slots)
+    local.start(sweep, claim.number, at_once, {**os.environ, "PYTHONPATH": os.pathsep.join(parts)})
+    sweep.record_jobs(claim.number, {0: {"job": local.JOB, "tasks": len(claim.shards), "at_once": at_once}})
+
+
+def start_arrays(sweep: Sweep, claim: Claim, profile: Profile, root: Path) -> None:
+    """Hand every array to Slurm, and write down its id before the next."""
+    jobs: dict[int, dict[str, Any]] = {}
+    for k, array in enumerate(claim.arrays):
+        told = sweep.submission(claim.number)
+        if told.closed or "refused" in told.jobs.get(k, {}):
+            raise SurroundingsError(f"submission {claim.number:03d} was given up by somebody else while it was made")
+        text = script.text(profile, sweep.folder, claim, k, root, {i: j["job"] for i, j in jobs.items() if "job" in j})
+        path = sweep.logs / f"{array.name}.sh"
+        files.write_atomic(path, text.encode())
+        try:
+            jobs[k] = {"job": _sbatch(path), "tasks": len(array.shards)}
+        except SbatchTimeout:
+            raise  # whether it was taken is not known: it is looked up by its name later
+        except slurm.SilentError as error:
+            if k and any(words in error.message for words in _TOO_MANY):
+                _refuse_rest(sweep, claim, k, jobs, error.message)
+                return
+            if not jobs:
+                sweep.close(claim.number, "rejected", error.message)
+            else:
+                _refuse_rest(sweep, claim, k, jobs, error.message)
+            raise SurroundingsError(f"Slurm did not take the work: {error.message}", _advice(error.message)) from error
+        sweep.record_jobs(claim.number, jobs)
+
+
+def _refuse_rest(sweep: Sweep, claim: Claim, first: int, jobs: dict[int, dict[str, Any]], words: str) -> None:
+    """Say of the arrays that Slurm did not take that nothing holds their points."""
+    for k in range(first, len(claim.arrays)):
+        jobs[k] = {"refused": words, "tasks": 0}
+    sweep.record_jobs(claim.number, jobs)
+
+
+class SbatchTimeout(SurroundingsError):
+    """sbatch did not answer, so nobody knows whether it took the array."""
+
+
+def _sbatch(path: Path) -> str:
+    from submitit.slurm.slurm import SlurmExecutor
+
+    try:
+        told = slurm.ask(["sbatch", str(path)], timeout=SBATCH_TIMEOUT, environment=_outside_of_jobs())
+    except slurm.SilentError as error:
+        if isinstance(error.__context__, subprocess.TimeoutExpired):
+            raise SbatchTimeout(
+                error.message, "`hpc-sweep status` finds the array by its name if Slurm did take it"
+            ) from error
+        raise
+    with contextlib.redirect_stderr(io.StringIO()):
+        try:
+            job: str = SlurmExecutor._get_job_id_from_submission_command(told)
+        except Exception as error:  # noqa: BLE001 - Submitit's own error type is of no use to a user
+            raise SbatchTimeout(f"sbatch answered {told.strip()[:200]!r}, which names no job", None) from error
+    return job
+
+
+def _outside_of_jobs() -> dict[str, str]:
+    """This environment without what a Slurm job adds to it: a task of ours must not take itself for that job."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
+
+
+def _advice(words: str) -> str:
+    for part, advice in (
+        ("partition", "check `partition` in the profile against `sinfo`"),
+        ("account", "check `account` in the profile against `sacctmgr show assoc user=$USER`"),
+        ("node configuration", "the grid asks for more than any node has: check gpus, cpus and mem"),
+        ("time limit", "check `limits: minutes` in the profile against `sinfo -o '%P %l'`"),
+    ):
+        if part in words.lower():
+            return advice
+    return "nothing was started; mend it and run the same command again"
+
+
+# mending what was left half-way
+
+
+def adopt(state: Status) -> None:
+    """Write down the jobs of claims whose submitter died after sbatch; give up arrays that never reached Slurm."""
+    for submission in state.submissions:
+        number, jobs = submission.number, dict(submission.jobs)
+        for k, array in enumerate(submission.claim.arrays):
+            if k in jobs or submission.closed:
+                continue
+            if (number, k) in state.jobs_found:
+                jobs[k] = {"job": state.jobs_found[number, k], "tasks": len(array.shards)}
+            elif (number, k) in state.unreached:
+                jobs[k] = {"refused": "its submitter was killed before Slurm took it", "tasks": 0}
+        if jobs != submission.jobs:
+            state.sweep.record_jobs(number, jobs)
+
+
+def counted(plans: Sequence[Plan]) -> Counter[str]:
+    """How many tasks each shape of task has, for the screen."""
+    shapes: Counter[str] = Counter()
+    for plan in plans:
+        shapes[files.canonical(plan.resources)] += len(plan.shards)
+    return shapes

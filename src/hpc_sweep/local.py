@@ -1,0 +1,176 @@
+"""A laptop as a cluster: one runner process per submission, which keeps as many shards going as there are slots.
+
+The runner holds a lock on `submissions/000.runner` for as long as it lives, so that nobody has to guess whether it
+does; how each shard's worker ended stands in that file, as the accounting of a cluster would have it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from hpc_sweep import files
+from hpc_sweep.ledger import Submission, Sweep
+from hpc_sweep.place import die_with_parent
+from hpc_sweep.slurm import Task
+
+JOB = "local"
+
+
+def slots(resources: dict[str, int], wanted: int | None) -> int:
+    """How many shards this machine runs at once: by its cards where they ask for some, else by its cores."""
+    if wanted:
+        return wanted
+    cards = gpus()
+    if resources.get("gpus") and cards:
+        return max(1, len(cards) // int(resources["gpus"]))
+    return max(1, len(os.sched_getaffinity(0)) // max(1, int(resources.get("cpus") or 1)))
+
+
+def gpus() -> list[str]:
+    """The cards of this machine, by index."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [card for card in visible.split(",") if card]
+    if not shutil.which("nvidia-smi"):
+        return []
+    try:
+        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+
+
+def path(sweep: Sweep, number: int) -> Path:
+    return sweep.folder / "submissions" / f"{number:03d}.runner"
+
+
+def start(sweep: Sweep, number: int, at_once: int, environment: dict[str, str]) -> None:
+    """Start the runner of a claimed submission in the background; it outlives this terminal."""
+    with files.disk(path(sweep, number)):
+        descriptor = os.open(path(sweep, number), os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)  # passes to the runner with the descriptor: it is never free between
+        command = [sys.executable, "-P", "-m", "hpc_sweep.local", str(sweep.folder), str(number), str(at_once)]
+        log = sweep.logs / f"runner-{number:03d}.log"
+        with log.open("ab") as output:
+            subprocess.Popen(
+                [*command, str(descriptor)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                start_new_session=True, pass_fds=[descriptor], env=environment,
+            )  # fmt: skip
+    finally:
+        os.close(descriptor)
+
+
+def alive(sweep: Sweep, number: int) -> bool:
+    """Whether the runner of a submission lives."""
+    try:
+        descriptor = os.open(path(sweep, number), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def tasks(sweep: Sweep, submission: Submission) -> list[Task]:
+    """The shards of a submission, in the words that Slurm would use."""
+    lives = alive(sweep, submission.number)
+    try:
+        events, _ = files.read_events(files.read_bytes(path(sweep, submission.number)))
+    except FileNotFoundError:
+        events = []
+    pid = str(events[0]["pid"]) if events else ""
+    ended = {e["shard"]: e["code"] for e in events if e["event"] == "exit"}
+    found = []
+    for shard in range(len(submission.claim.shards)):
+        state = "PENDING" if lives else "CANCELLED"
+        if shard in ended:
+            state = "COMPLETED" if ended[shard] == 0 else "FAILED"
+        found.append(Task(JOB, shard, pid, state, reason="" if lives else "the runner has ended"))
+    return found
+
+
+def cancel(sweep: Sweep, number: int) -> None:
+    """Ask the runner to end: its workers save what they can."""
+    events, _ = files.read_events(files.read_bytes(path(sweep, number)))
+    if events and alive(sweep, number):
+        os.kill(events[0]["pid"], signal.SIGTERM)
+
+
+class Runner:
+    """The process that starts the workers of one submission."""
+
+    def __init__(self, sweep: Sweep, number: int, at_once: int, descriptor: int) -> None:
+        os.set_inheritable(descriptor, False)
+        self.sweep, self.number, self.descriptor = sweep, number, descriptor
+        self.claim = sweep.submission(number).claim
+        self.free = list(range(at_once))
+        self.cards = gpus()
+        self.running: dict[int, tuple[int, int, subprocess.Popen[bytes]]] = {}
+        self.stopping = False
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(sign, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
+        for _, _, worker in self.running.values():
+            worker.send_signal(signal.SIGTERM)
+
+    def run(self) -> None:
+        """Start every shard in its turn and wait for all."""
+        self._note("runner", pid=os.getpid())
+        waiting = [(a, t) for a, array in enumerate(self.claim.arrays) for t in range(len(array.shards))]
+        while self.running or (waiting and not self.stopping):
+            while waiting and self.free and not self.stopping:
+                self._start(*waiting.pop(0))
+            self._reap()
+
+    def _start(self, array: int, task: int) -> None:
+        slot = self.free.pop(0)
+        shard = self.claim.first_shard(array) + task
+        log = self.sweep.logs / f"local_{self.number:03d}_{shard}.out"
+        command = [sys.executable, "-P", "-u", "-m", "hpc_sweep.worker", str(self.sweep.folder)]
+        runner = os.getpid()
+        with log.open("ab") as output:
+            worker = subprocess.Popen(
+                [*command, str(self.number), str(array)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env=self._environment(array, task, slot), preexec_fn=lambda: die_with_parent(runner),
+            )  # fmt: skip
+        self.running[worker.pid] = (shard, slot, worker)
+
+    def _environment(self, array: int, task: int, slot: int) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SUBMITIT_"))}
+        wanted = int(self.claim.arrays[array].resources.get("gpus") or 0)
+        if wanted and self.cards:
+            kept["CUDA_VISIBLE_DEVICES"] = ",".join(self.cards[slot * wanted : (slot + 1) * wanted])
+        return {**kept, "HPC_SWEEP_TASK": str(task)}
+
+    def _reap(self) -> None:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            time.sleep(0.02)
+            return
+        shard, slot, worker = self.running.pop(pid)
+        worker.returncode = os.waitstatus_to_exitcode(status)
+        self.free.append(slot)
+        self._note("exit", shard=shard, code=worker.returncode)
+
+    def _note(self, event: str, **fields: int) -> None:
+        os.write(self.descriptor, (files.canonical({"event": event, **fields}) + "\n").encode())
+
+
+if __name__ == "__main__":
+    _folder, _number, _at_once, _descriptor = sys.argv[1:]
+    Runner(Sweep(Path(_folder)), int(_number), int(_at_once), int(_descriptor)).run()

@@ -1,0 +1,174 @@
+"""What each command comes to: the modules that know, called in turn. Prints nothing."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc_sweep import grid as grids
+from hpc_sweep import job as jobs
+from hpc_sweep import launch, ledger, mend, script, status
+from hpc_sweep.cluster import check
+from hpc_sweep.errors import InputError
+from hpc_sweep.launch import Proposal
+from hpc_sweep.project import Project
+from hpc_sweep.status import PointStatus, Status
+
+_RACES = 20  # as many people submitting at the same moment as anybody has seen, and some
+
+
+@dataclass(frozen=True)
+class Order:
+    """Something to start: how to plan it, and what to do just before it starts."""
+
+    project: Project
+    propose: Callable[[], Proposal]
+    before: Callable[[Proposal], object] = lambda proposal: None
+
+    def carry_out(self, proposal: Proposal) -> tuple[Proposal, ledger.Claim]:
+        """Start what was proposed; when somebody else was quicker, plan again with what they took."""
+        for _ in range(_RACES):
+            if proposal.state is not None:
+                launch.adopt(proposal.state)
+            self.before(proposal)
+            try:
+                return proposal, launch.submit(proposal, self.project.root)
+            except FileExistsError:
+                proposal = self.propose()
+                if not proposal.chosen:
+                    raise InputError("somebody else has just submitted these points", "hpc-sweep status") from None
+        raise InputError(f"{_RACES} others submitted to this sweep at the same time", "try again")
+
+
+def from_grid(
+    project: Project,
+    path: str,
+    cluster: str | None,
+    *,
+    only: Sequence[str] = (),
+    limit: int | None = None,
+    frozen: bool = False,
+    live: str | None = None,
+) -> Order:
+    """What `submit GRID` starts: the points that nobody has run or holds."""
+    grid = grids.load(Path(path), project.jobs)
+    profile = project.profile(cluster)
+    check(grid, profile)
+    wanted_by_axis = axis_filter(only, grid.axes)
+    sweep = ledger.Sweep(project.sweeps / grid.name)
+    job = jobs.load(grid.job, project.jobs)
+    document = {
+        "name": grid.name, "job": grid.job, "about": grid.about, "text": grid.text, "axes": grid.axes,
+        "fixed": grid.fixed, "needs": list(grid.needs), "expect": grid.expect, "skipped": grid.skipped,
+    }  # fmt: skip
+
+    def propose() -> Proposal:
+        return launch.propose(
+            sweep, profile, document, grid.points, lambda p: grid.resources_of(p).model_dump(),
+            root=project.root, wanted=lambda s: s.state == "new" and wanted_by_axis(s),
+            compatible=job.optional("compatible"), max_fails=grid.fails_allowed, limit=limit,
+            live_tracking=live, frozen=frozen,
+        )  # fmt: skip
+
+    return Order(project, propose)
+
+
+def from_failures(
+    project: Project,
+    name: str | None,
+    cluster: str | None,
+    *,
+    points: Sequence[str] = (),
+    only: Sequence[str] = (),
+    mem: float | None = None,
+    time: str | None = None,
+    exclude: str | None = None,
+) -> Order:
+    """What `rerun` starts: failed, lost and damaged points, each with what its kind of failure needs."""
+    if name is not None and not (project.sweeps / name).is_dir() and not Path(name).is_dir():
+        name, points = None, [name, *points]  # `rerun 3fa9c1`: a point of the newest sweep
+    sweep = project.sweep(name)
+    wishes = mend.Wishes(mem, minutes(time) if time else None, exclude)
+    first = status.compute(sweep, file_delay=project.file_delay(sweep))
+    last = first.submissions[-1].claim.cluster if first.submissions else None
+    profile = project.profile(cluster or last)
+    header = {k: v for k, v in first.header.items() if k not in ("schema", "version", "points")}
+    job = jobs.load(header["job"], project.jobs)
+
+    def propose() -> Proposal:
+        state = status.compute(sweep, file_delay=profile.file_delay)
+        chosen = {p.point.id for p in mend.choose(state, only, points)}
+        return launch.propose(
+            sweep, profile, header, [p.point for p in state.points],
+            mend.resources_for(state, profile, _unasked, wishes), root=project.root,
+            wanted=lambda s: s.point.id in chosen and s.state in mend.MENDABLE,
+            compatible=job.optional("compatible"), why="rerun",
+        )  # fmt: skip
+
+    def before(proposal: Proposal) -> None:
+        if proposal.state is not None:
+            chosen = set(proposal.chosen)
+            mend.quarantine(proposal.state, [p for p in proposal.state.points if p.point.id in chosen])
+
+    return Order(project, propose, before)
+
+
+def _unasked(point: Any) -> dict[str, Any]:
+    raise InputError(f"point {point.id} was never submitted", "hpc-sweep submit GRID")
+
+
+def axis_filter(only: Sequence[str], axes: dict[str, list[Any]]) -> Callable[[PointStatus], bool]:
+    """`tuning=frozen` and the like: several values of an axis widen the choice, several axes narrow it."""
+    wanted: dict[str, set[str]] = {}
+    for text in only:
+        name, sign, value = text.partition("=")
+        if not sign or name not in axes:
+            raise InputError(f"--only {text}: there is no axis `{name}`", f"the axes: {', '.join(axes) or 'none'}")
+        known = {str(v) for v in axes[name]}
+        if value not in known:
+            raise InputError(f"--only {text}: axis `{name}` has no such value", f"it has {', '.join(sorted(known))}")
+        wanted.setdefault(name, set()).add(value)
+    return lambda s: all(str(s.point.axes.get(name)) in values for name, values in wanted.items())
+
+
+def minutes(text: str) -> float:
+    """`90`, `1:30` or `1-00:00` as minutes."""
+    days, _, rest = text.rpartition("-")
+    parts = rest.split(":")
+    try:
+        numbers = [int(part) for part in parts]
+        total = numbers[0] if len(parts) == 1 else 60 * numbers[0] + numbers[1]
+        if len(parts) > 2 or min(numbers) < 0 or (len(parts) == 2 and numbers[1] > 59):
+            raise ValueError(text)
+        total += 24 * 60 * int(days) if days else 0
+    except ValueError:
+        raise InputError(
+            f"--time {text} is not a time", "minutes (90), hours and minutes (1:30), days (1-12:00)"
+        ) from None
+    if total == 0:
+        raise InputError("--time 0 leaves no time to run")
+    return float(total)
+
+
+def scripts(proposal: Proposal, root: Path) -> list[str]:
+    """The sbatch texts of a proposal, as `submit` would write them."""
+    if proposal.profile.scheduler != "slurm" or not proposal.chosen:
+        return []
+    claim = launch.draft(proposal, {"file": "sweep.json", "points": "points.jsonl", "text": ""})
+    return [script.text(proposal.profile, proposal.sweep.folder, claim, k, root) for k in range(len(claim.arrays))]
+
+
+def cancel(project: Project, sweep: ledger.Sweep, only: Sequence[str]) -> mend.Cancelled:
+    """Stop what runs and waits, or the part of it that a filter names."""
+    state = status.compute(sweep, file_delay=project.file_delay(sweep))
+    states = {word for word in only if word in ("running", "waiting")}
+    by_axis = axis_filter([word for word in only if word not in states], state.header["axes"])
+    return mend.cancel(state, lambda s: by_axis(s) and (not states or s.state in states), getpass.getuser())
+
+
+def exists(state: Status, point: str) -> PointStatus:
+    """The point of that id, or an error that says where to look."""
+    return mend.find_point(state, point)

@@ -1,0 +1,198 @@
+"""What was collected of a sweep: a row a point, for tables and CSV, and `results.h5` read again.
+
+The rows are exact (JSON, a value that is missing is None); columns of numbers and text are made of them. Refuses a
+`results.h5` of another schema, and arrays in it that no dump could have held.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import mmap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from h5py import h5d, h5f, h5g, h5p, string_dtype
+
+from hpc_sweep import dump, files, structure
+from hpc_sweep.errors import DamagedError, InputError
+from hpc_sweep.job import History
+
+SCHEMA = 1
+FILE, CSV_FILE = "results.h5", "results.csv"
+POINTS, ROWS, TABLE = b"points", b"rows", b"table"
+MOST_COLUMNS = 1_000  # HDF5 describes a table in at most 64 kB
+
+Columns = dict[str, list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finished point: what was asked, and the numbers that it gave."""
+
+    id: str
+    axes: dict[str, Any]
+    config: dict[str, Any]
+    metrics: dict[str, float | None]
+    missing: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `collect` made of a sweep. Histories and arrays are read when they are asked for."""
+
+    path: Path
+    name: str
+    expected: int
+    rows: tuple[Row, ...]
+
+    @property
+    def columns(self) -> Columns:
+        """The table by column: id, axes, the rest of the configuration, metrics."""
+        return columns(self.rows)
+
+    @property
+    def points(self) -> int:
+        """How many points' histories and arrays there are."""
+        return int(h5g.open(self._file[0], POINTS).get_num_objs())
+
+    def history(self, id: str) -> History:
+        """Every number that the run logged, by name."""
+        group = self._group(id)
+        if structure.HISTORY not in self._names(group):
+            return {}
+        return dump.history_of(self._read(group, structure.HISTORY))
+
+    def arrays(self, id: str) -> dict[str, dump.Array]:
+        """Every array that the run returned."""
+        group = self._group(id)
+        names = [name for name in self._names(group) if name != structure.HISTORY]
+        return {name: dump.as_given(self._read(group, name)) for name in names}
+
+    @cached_property
+    def _file(self) -> tuple[h5f.FileID, mmap.mmap]:
+        return _open(self.path)
+
+    def _group(self, id: str) -> h5g.GroupID:
+        file, _ = self._file
+        if id not in {row.id for row in self.rows}:
+            raise InputError(f"{self.path} holds no point {id}")
+        return h5g.open(h5g.open(file, POINTS), id.encode())
+
+    def _names(self, group: h5g.GroupID) -> list[str]:
+        return [group.get_objname_by_idx(n).decode() for n in range(group.get_num_objs())]
+
+    def _read(self, group: h5g.GroupID, name: str) -> dump.Array:
+        structure.check_link(group, name.encode(), self._file[1])
+        return dump.stored(h5d.open(group, name.encode()))
+
+
+def load(folder: Path) -> Results:
+    """The results that were collected last."""
+    path = folder / FILE
+    if not path.exists():
+        raise InputError(f"nothing was collected yet: there is no {path}", "collect first: hpc-sweep collect")
+    return read(path)
+
+
+def read(path: Path) -> Results:
+    """The rows of a `results.h5`, whatever it is called."""
+    file, image = _open(path)
+    try:
+        with structure.unreadable_is_damaged():
+            structure.check_link(file, ROWS, image)
+            document = json.loads(dump.stored(h5d.open(file, ROWS)).tobytes())
+        if document["schema"] > SCHEMA:
+            raise InputError(f"{path} was written by a newer hpc-sweep", "use that one, or collect again")
+        rows = tuple(Row(**row) for row in document["rows"])
+        return Results(path, document["name"], document["expected"], rows)
+    finally:
+        file.close()
+        image.close()
+
+
+def document(name: str, expected: int, rows: Iterable[Row]) -> str:
+    """The exact rows, as `results.h5` keeps them."""
+    plain = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]
+    return files.canonical({"schema": SCHEMA, "name": name, "expected": expected, "rows": plain})
+
+
+def columns(rows: Sequence[Row]) -> Columns:
+    """The table by column; a metric that is called like a setting is `metric.NAME`."""
+    settings = [{**row.axes, **_flat(row.config), "id": row.id} for row in rows]
+    names = ["id", *_keys(row.axes for row in rows), *_keys(settings)]
+    table = {name: [setting.get(name) for setting in settings] for name in dict.fromkeys(names)}
+    for name in _keys(row.metrics for row in rows):
+        label = f"metric.{name}" if name in table else name
+        table[label] = [row.metrics.get(name) for row in rows]
+    return table
+
+
+def csv_text(table: Columns) -> str:
+    """The table as CSV. Text that a spreadsheet would take for a formula gets a quote before it."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([_cell(name) for name in table])
+    writer.writerows(zip(*[[_cell(value) for value in column] for column in table.values()], strict=True))
+    return out.getvalue()
+
+
+def records(table: Columns) -> dump.Array:
+    """The table as one array with a field a column; a missing number is NaN, missing text is empty."""
+    fields = {name: _field(column) for name, column in table.items()}
+    array = np.empty(len(next(iter(table.values()))), [(name, field.dtype) for name, field in fields.items()])
+    for name, field in fields.items():
+        array[name] = field
+    return array
+
+
+def _field(column: list[Any]) -> dump.Array:
+    kinds = {type(value) for value in column if value is not None}
+    whole = None not in column
+    if kinds == {bool} and whole:
+        return np.array(column, bool)
+    if kinds == {int} and whole and all(-(2**63) <= value < 2**63 for value in column):
+        return np.array(column, "<i8")
+    if kinds <= {int, float}:
+        return np.array([np.nan if value is None else float(value) for value in column], "<f8")
+    texts = [_text(value).encode() for value in column]
+    return np.array(texts, string_dtype("utf-8", max(1, *map(len, texts))))
+
+
+def _cell(value: Any) -> str:
+    text = _text(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else files.canonical(value)
+
+
+def _flat(config: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) and value else {f"{above}{key}": value}
+    return flat
+
+
+def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
+
+
+def _open(path: Path) -> tuple[h5f.FileID, mmap.mmap]:
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_file_locking(False, True)  # it is replaced, never changed; not every file system can lock
+    try:
+        with open(path, "rb") as file:
+            image = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return h5f.open(str(path).encode(), h5f.ACC_RDONLY, access), image
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{path} cannot be read: {error}", "collect again: hpc-sweep collect") from error

@@ -1,0 +1,202 @@
+"""A page: how many columns there are and which characters. Lays words, tables and commands out as styled lines.
+
+Every text passes through `Page.text`, so nothing that steers a terminal gets further, and nothing is wider than asked.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpc_sweep import terminal_words as words
+
+Part = str | tuple[str, str]  # a text, or a text and its style: good, bad, busy, strong, dim
+Line = list[Part]
+
+
+def content(part: Part) -> str:
+    """The text of a part without its style."""
+    return part if isinstance(part, str) else part[0]
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: what stands above it, and what may happen to it where room is short."""
+
+    title: str = ""
+    right: bool = False
+    least: int | None = None  # it may be cut down to this width
+    drop: int = 0  # it may be left out, the highest first
+    wide: int = 0  # it is at least so wide
+
+
+@dataclass(frozen=True)
+class Page:
+    """The space that a screen has."""
+
+    width: int = 80
+    utf8: bool = True
+
+    def text(self, text: str) -> str:
+        """Harmless text on one line, in the characters that this terminal has."""
+        text = words.one_line(text)
+        return text if self.utf8 or text.isascii() else words.ascii_only(text)
+
+    def part(self, part: Part) -> Part:
+        return self.text(part) if isinstance(part, str) else (self.text(part[0]), part[1])
+
+    def cut(self, text: str, width: int) -> str:
+        """A text that is no wider, with a mark where the rest was."""
+        if width_of(text) <= width:
+            return text
+        mark = "…" if self.utf8 else "~"
+        kept = text[: max(0, width)]
+        while kept and width_of(kept) + 1 > width:
+            kept = kept[:-1]
+        return (kept.rstrip() + mark) if width > 0 else ""
+
+    def path(self, path: Path) -> str:
+        """A path as one would type it from here."""
+        here = Path.cwd()
+        return str(path.relative_to(here)) if path.is_absolute() and path.is_relative_to(here) else str(path)
+
+    def heading(self, name: str, parts: Sequence[str]) -> Line:
+        """What this is: a name, and as many of the facts after it as there is room for."""
+        name, kept = self.text(name), [self.text(p) for p in parts if p]
+        dot = self.text("·")
+        while kept and width_of(name) + 4 + width_of(f" {dot} ".join(kept)) > self.width and len(kept) > 1:
+            kept.pop()
+        rest = self.cut(f" {dot} ".join(kept), max(8, self.width - width_of(name) - 4))
+        return [(name, "strong"), "    ", rest] if rest else [(name, "strong")]
+
+    def joined(self, parts: Iterable[str], width: int | None = None) -> str:
+        """Facts on one line: as many of them as there is room for, the first always."""
+        dot, room, text = self.text("·"), width or self.width, ""
+        for part in map(self.text, parts):
+            longer = f"{text} {dot} {part}" if text else part
+            if text and width_of(longer) > room:
+                break
+            text = longer
+        return self.cut(text, room)
+
+    def wrapped(self, text: str, before: str = "", style: str = "") -> list[Line]:
+        """A sentence over as many lines as it takes, the later ones below the first."""
+        room = max(20, self.width - width_of(before))
+        rows = textwrap.wrap(self.text(text), room, break_on_hyphens=False) or [""]
+        blank = " " * width_of(before)
+        return [[blank if i else before, (row, style) if style else row] for i, row in enumerate(rows)]
+
+    def bar(self, part: float, whole: float, width: int) -> str:
+        """A share as a bar."""
+        full = int(width * part / whole) if whole else 0
+        if part and not full:
+            full = 1
+        return self.text("█" * full + "░" * (width - full))
+
+    # tables
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[Part]], indent: int = 2) -> list[Line]:
+        """Rows under each other; where room is short columns go, then the long ones are cut."""
+        cells = [[self.part(part) for part in row] for row in rows]
+        if any(c.title for c in columns):
+            cells.insert(0, [(self.text(c.title), "dim") for c in columns])
+        natural = [max([columns[i].wide, *(width_of(content(row[i])) for row in cells)]) for i in range(len(columns))]
+        shown = self._shown(columns, natural, indent)
+        widths = self._widths(columns, natural, shown, indent)
+        return [self._row(columns, row, widths, indent) for row in cells]
+
+    def _shown(self, columns: Sequence[Column], natural: Sequence[int], indent: int) -> list[int]:
+        shown = [i for i in range(len(columns)) if natural[i]]
+        while _total([_narrowest(columns[i], natural[i]) for i in shown], indent) > self.width:
+            droppable = [i for i in shown if columns[i].drop]
+            if not droppable:
+                break
+            shown.remove(max(droppable, key=lambda i: (columns[i].drop, i)))
+        return shown
+
+    def _widths(
+        self, columns: Sequence[Column], natural: Sequence[int], shown: Sequence[int], indent: int
+    ) -> dict[int, int]:
+        widths = {i: natural[i] for i in shown}
+        while _total(widths.values(), indent) > self.width:
+            elastic = [i for i in shown if widths[i] > _narrowest(columns[i], natural[i])]
+            if not elastic:
+                break
+            widths[max(elastic, key=widths.__getitem__)] -= 1
+        return widths
+
+    def _row(self, columns: Sequence[Column], row: Sequence[Part], widths: dict[int, int], indent: int) -> Line:
+        line: Line = [" " * indent]
+        for k, (i, width) in enumerate(widths.items()):
+            text = self.cut(content(row[i]), width)
+            pad = " " * (width - width_of(text))
+            styled: Part = (text, row[i][1]) if isinstance(row[i], tuple) else text
+            line += [*(["  "] if k else []), *([pad, styled] if columns[i].right else [styled, pad])]
+        return trimmed(line)
+
+    def facts(self, rows: Iterable[tuple[str, str, str]], label: int = 8) -> list[Line]:
+        """A label, a fact, and what belongs to it: beside it where there is room, else below."""
+        rows = [(self.text(a), self.text(b), self.text(c)) for a, b, c in rows]
+        start = 2 + label + 2
+        fits = [width_of(b) for _, b, c in rows if c and start + width_of(b) + 3 + width_of(c) <= self.width]
+        column = max(fits, default=0)
+        lines: list[Line] = []
+        for name, fact, aside in rows:
+            before = f"  {name:<{label}}  "
+            if aside and start + max(column, width_of(fact)) + 3 + width_of(aside) <= self.width:
+                pad = " " * (max(column, width_of(fact)) - width_of(fact))
+                lines.append([before, fact, f"{pad}   ", (aside, "dim")])
+            else:
+                lines += self.wrapped(fact, before)
+                lines += self.wrapped(aside, " " * start, "dim") if aside else []
+        return lines
+
+    def commands(self, given: Sequence[tuple[str, str]]) -> list[Line]:
+        """What to run next, each command whole, with a remark beside it or below."""
+        lines: list[Line] = []
+        column = max((width_of(self.text(c)) for c, _ in given), default=0)
+        for k, (command, remark) in enumerate(given):
+            command, remark = self.text(command), self.text(remark)
+            line: Line = [("next    ", "dim") if k == 0 else " " * 8, (command, "strong")]
+            if remark and 8 + column + 3 + width_of(remark) <= self.width:
+                lines.append([*line, " " * (column - width_of(command) + 3), (remark, "dim")])
+            else:
+                lines.append(line)
+                lines += self.wrapped(remark, " " * 10, "dim") if remark else []
+        return lines
+
+
+def trimmed(line: Line) -> Line:
+    """A line without blanks at its end."""
+    while line and not content(line[-1]).strip():
+        line.pop()
+    return line
+
+
+def blocks(*given: list[Line]) -> list[Line]:
+    """Groups of lines with an empty line between them; an empty group leaves none."""
+    lines: list[Line] = []
+    for block in given:
+        if block:
+            lines += [[], *block] if lines else block
+    return lines
+
+
+def _narrowest(column: Column, natural: int) -> int:
+    return natural if column.least is None else min(natural, column.least)
+
+
+def _total(widths: Iterable[int], indent: int) -> int:
+    widths = list(widths)
+    return indent + sum(widths) + 2 * max(0, len(widths) - 1)
