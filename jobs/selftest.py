@@ -23,7 +23,7 @@ from hpc_sweep.job import Config as BaseConfig
 from hpc_sweep.job import Context, Result
 
 Fault = Literal[
-    "none", "oom", "host-oom", "timeout", "nan", "crash", "exit", "killed", "disk", "data", "code", "cancelled",
+    "none", "oom", "host-oom", "timeout", "nan", "crash", "exit", "killed", "disk", "data", "code", "wait",
 ]  # fmt: skip
 
 
@@ -145,14 +145,9 @@ def _code(ctx: Context) -> None:
     raise KeyError("labels")
 
 
-def _cancelled(ctx: Context) -> None:
-    os.kill(os.getppid(), signal.SIGTERM)
-    time.sleep(3600)
-
-
 _FAULTS = {
     "oom": _oom, "host-oom": _host_oom, "timeout": _timeout, "nan": _nan, "crash": _crash, "exit": _exit,
-    "killed": _killed, "disk": _disk, "data": _data, "code": _code, "cancelled": _cancelled,
+    "killed": _killed, "disk": _disk, "data": _data, "code": _code, "wait": _timeout,
 }  # fmt: skip
 
 

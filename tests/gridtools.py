@@ -11,7 +11,7 @@ from hpc_sweep import config, grid
 from hpc_sweep.errors import GridError, Problem
 from hpc_sweep.nodes import Document
 
-TRAIN = '''
+TRAIN = """
 from typing import Literal
 from pydantic import Field, model_validator
 from hpc_sweep.job import Config as Base
@@ -41,7 +41,7 @@ class Config(Base):
         return self
 
 def run(config, ctx): ...
-'''
+"""
 
 Spot = tuple[int, int, int]
 

@@ -1,4 +1,4 @@
-"""YAML text to nodes: values as YAML 1.2 has them, places from 1, and everything refused that a question does not need."""
+"""YAML text to nodes: values as YAML 1.2 has them, places from 1, and what a question does not need refused."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ REFUSED = {
     "anchor": ("a: «&x» 1\n", "anchors are not read: `&x`"),
     "alias": ("a: «*x»\n", "aliases are not read: `*x`"),
     "merge key": ("a: {«<<»: 1}\n", "merge keys (`<<`) are not read"),
-    "python tag": ("a: «!!python/object/apply:os.system» [echo]\n", "tags are not read: `!!python/object/apply:os.system`"),
+    "python tag": ("a: «!!python/name:os.system» [echo]\n", "tags are not read: `!!python/name:os.system`"),
     "binary tag": ("a: «!!binary» aGk=\n", "tags are not read: `!!binary`"),
     "set tag": ("a: «!!set» {x, y}\n", "tags are not read: `!!set`"),
     "own tag": ("a: «!env» HOME\n", "tags are not read: `!env`"),
@@ -227,7 +227,8 @@ def test_the_number_of_values_is_bounded() -> None:
 
 
 BOMBS = {
-    "doubling": "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+    "doubling": "a: &a [x, x]\n"
+    + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
     "itself": "a: &a [*a]\n",
     "brackets": "a: " + "[" * 100_000,
     "dashes": "- " * 300_000,

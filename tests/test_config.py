@@ -148,7 +148,7 @@ def test_the_text_of_an_error_can_be_shown() -> None:
 
 
 def test_very_many_invisible_characters_are_not_all_told() -> None:
-    assert len(mistakes("a: " + "\x01" * 900_000)) == 100
+    assert len(mistakes("a: " + "\x01" * 1300)) == 100
 
 
 # typed values
@@ -172,7 +172,9 @@ def test_values_become_typed_values() -> None:
 
 
 def test_what_does_not_fit_is_reported_in_the_document() -> None:
-    text, spots = unmark("«kind»: c\n".replace("«kind»: c", "kind: «c»") + "inner: {«sizes»: 4}\n«names»: x\npair: [1, «x»]\n")
+    text, spots = unmark(
+        "«kind»: c\n".replace("«kind»: c", "kind: «c»") + "inner: {«sizes»: 4}\n«names»: x\npair: [1, «x»]\n"
+    )
     document = parse(text)
     assert config.typed(document, Outer) is None
     with pytest.raises(GridError) as caught:
@@ -189,11 +191,28 @@ def test_given_values_stand_beside_the_files() -> None:
 # anything at all
 
 PIECES = st.sampled_from(
-    [": ", "- ", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "!x", "!<", "|", "|2\n", ">-", "'", '"', "\\", "\\U0000FFFF",
-     "\\UFFFFFFFF", "\\ud800", "\n", "\n  ", "  ", "axes", "0o1", "010", "1e999", "%", "@", "`", "\t", "? ", "---\n", "...\n",
-     "#", "<<: ", "~", "2026-01-01", "1_0", ".nan", "é", "e\u0301", "\u202e", "\x00", "\ufeff", "\r", "\x85", "%YAML 1.1\n",
-     "9" * 30, "\u2028", "\\\n", "&", "*", "!!binary ", "𝒳"]
-)  # fmt: skip
+    [
+        *(": ", "- ", "[", "]", "{", "}", ",", "&a ", "*a", "!!str ", "!x", "!<", "|", "|2\n", ">-", "'", '"', "\\"),
+        *("\\U0000FFFF", "\\UFFFFFFFF", "\\ud800", "\n", "\n  ", "  ", "axes", "0o1", "010", "1e999", "%", "@", "`"),
+        *(
+            "\t",
+            "? ",
+            "---\n",
+            "...\n",
+            "#",
+            "<<: ",
+            "~",
+            "2026-01-01",
+            "1_0",
+            ".nan",
+            "é",
+            "e\u0301",
+            "\u202e",
+            "\x00",
+        ),
+        *("\ufeff", "\r", "\x85", "%YAML 1.1\n", "9" * 30, "\u2028", "\\\n", "&", "*", "!!binary ", "𝒳"),
+    ]
+)
 
 
 def only_grid_errors(data: bytes) -> None:

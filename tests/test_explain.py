@@ -59,7 +59,8 @@ class Everything(config.Strict):
     def _check(cls, value: str) -> str:
         if value == "bad":
             raise ValueError("this word is not wanted")
-        assert value != "worse", "nor is this"
+        if value == "worse":
+            raise AssertionError("nor is\nthis")
         return value
 
     @field_validator("hinted")
@@ -162,15 +163,33 @@ def test_the_owner_of_keys_is_named() -> None:
 
 
 def test_what_is_missing_is_told_where_it_should_be() -> None:
+    class Inner(config.Strict):
+        size: int
+
     class Wants(config.Strict):
         name: str
-        inner: Adam
+        inner: Inner
+        other: Inner
 
-    document = parse("# a comment\nother: 1\n")
+    text, (nested,) = unmark("# a comment\ninner: «{}»\nunknown: 1\n")
+    document = parse(text)
     with pytest.raises(ValidationError) as caught:
-        config.validate(Wants, {})
+        config.validate(Wants, nodes.plain(document.root))
     found = list(explain(document.root, caught.value.errors(include_url=False), Wants, owner="job `train`"))
-    assert [(spot(p), p.message) for p in found] == [((2, 1, 1), "`name` is missing: job `train` needs it")]
+    assert sorted((spot(p), p.message) for p in found) == [
+        ((2, 1, 1), "`name` and `other` are missing: job `train` needs them"),
+        (nested, "`inner.size` is missing: job `train` needs it"),
+        ((3, 1, 7), "job `train` has no `unknown`"),
+    ]
+
+
+def test_a_wrong_first_key_does_not_hide_what_is_missing() -> None:
+    class Wants(config.Strict):
+        name: str
+
+    document = parse("nam: x\n")
+    assert config.typed(document, Wants) is None
+    assert sorted(p.message for p in document.problems) == ["`name` is missing", "unknown key `nam`"]
 
 
 def test_several_misfits_are_told_at_once() -> None:

@@ -4,6 +4,7 @@
 
 set -euo pipefail
 PATH=$PATH:/usr/sbin:/sbin # where Debian keeps the daemons, and a user's PATH may not
+umask 022                  # every user may submit jobs
 ME=slurm/devcluster/${0##*/}
 NODES=(n1 n2 n3 n4)
 JOB_IDS=50000 # of each cluster on this machine
@@ -19,11 +20,14 @@ fail() { # CODE WHAT [HINT]: 2 your input, 3 the surroundings, 4 refused to prot
 
 while [ $# -gt 0 ]; do # a sourced file sees, and shifts, the arguments of the script
   case $1 in
-    --dir) DIR=${2:?--dir needs a folder} && shift ;;
+    --dir | --profile)
+      [ $# -gt 1 ] || fail 2 "$1 needs a value" "$ME --help"
+      if [ "$1" = --dir ]; then DIR=$2; else PROFILE=$2; fi
+      shift
+      ;;
     --dir=*) DIR=${1#*=} ;;
-    --profile) PROFILE=${2:?--profile needs a name} && shift ;;
     --profile=*) PROFILE=${1#*=} ;;
-    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" && exit 0 ;; # the comment at the top of the script
+    -h | --help) sed -n '2,/^$/s/^# \{0,1\}//p' "$0" && exit 0 ;; # the comment at the top of the script
     -*) fail 2 "unknown option $1" "$ME --help" ;;
     *) WORDS+=("$1") ;;
   esac
@@ -38,6 +42,11 @@ unset "${!SLURM_JOB@}" SLURM_CLUSTERS SLURM_TIME_FORMAT SQUEUE_FORMAT SINFO_FORM
 
 need_root() {
   [ "$(id -u)" = 0 ] || fail 3 "this needs root, because Slurm starts each job as the user who submitted it" "sudo $0 ..."
+}
+
+trust_folder() { # root acts on what the folder says, so nobody else may have written it
+  [ "$(stat -c %u:%F "$DIR")" = 0:directory ] || fail 4 "$DIR is not a folder of root's" "--dir DIR"
+  [ -z "$(find "$DIR" -maxdepth 0 -perm /022)" ] || fail 4 "others than root can write to $DIR" "--dir DIR"
 }
 
 lock() { # one script at a time on one cluster; the daemons are started without the descriptor
@@ -58,6 +67,10 @@ wait_for() { # SECONDS COMMAND...: tries every 50 ms
     [ "$(now)" -lt "$end" ] || return 1
     sleep 0.05
   done
+}
+
+listening() { # PORT
+  grep -qE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F:]+ 0A " /proc/net/tcp /proc/net/tcp6 2>/dev/null
 }
 
 # --- processes: ours only while pid, start time and boot all agree, because pids are used again
@@ -91,13 +104,14 @@ start() { # NAME COMMAND...: written down before it runs, so that a killed `up` 
   ) &
 }
 
-stop() { # SECONDS NAME...: all are asked at once, and those that do not listen are killed
-  local name end=$1
+stop() { # SECONDS NAME...: all are asked at once, and those that have not ended by then are killed
+  local name end=$(($(now) + $1 * 1000000000))
   shift
   for name; do ! alive "$name" || kill -TERM "$(pid_of "$name")" 2>/dev/null || true; done
   for name; do
-    wait_for "$end" dead "$name" || kill -KILL "$(pid_of "$name")" 2>/dev/null || true
-    wait_for 5 dead "$name" || true
+    while alive "$name" && [ "$(now)" -lt "$end" ]; do sleep 0.05; done
+    ! alive "$name" || kill -KILL "$(pid_of "$name")" 2>/dev/null || true
+    wait_for 5 dead "$name" || fail 3 "$name (pid $(pid_of "$name")) does not end, not even killed"
     rm -f "$DIR/pids/$name"
   done
 }
@@ -111,8 +125,9 @@ node_named() { # what the user wrote: 2 or n2 -> n2
   echo "n${BASH_REMATCH[1]}"
 }
 
-node_answers() { # n2 ...: takes jobs, or runs some
+node_answers() { # n2 ...: its slurmd listens, and slurmctld would give it jobs
   local node states
+  for node; do listening $(($(<"$DIR/ports") + 1 + ${node#n})) || return 1; done
   states=$(timeout 5 sinfo -h -N -p v100 -o '%N %T') || return 1
   for node; do grep -qE "^$node (idle|mixed|allocated)$" <<<"$states" || return 1; done
 }
@@ -141,29 +156,38 @@ below() { # PID ... -> those and all that descend from them
       for (p in parent) { q = p; while (q > 1 && !(q in want)) q = parent[q]; if (q in want) print p } }'
 }
 
-kill_jobs() { # n2 ...: stepd first, or it would live to report how its task ended
-  local pids pid
-  mapfile -t pids < <(stepds "$@")
-  mapfile -t pids < <(printf '%s\n' "${pids[@]}"; below "${pids[@]}"; tasks "$@")
-  for pid in "${pids[@]}"; do [ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true; done
+kill_tasks() { # n2 ...: what runs below a stepd, and what has left it but kept its environment
+  local pids stepds
+  mapfile -t stepds < <(stepds "$@")
+  mapfile -t pids < <(below "${stepds[@]}" | grep -vxF "$(printf '%s\n' "${stepds[@]}")"; tasks "$@")
+  [ ${#pids[@]} = 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true
+}
+
+kill_jobs() { # n2 ...: the stepds too, and first, or they would live to report how their tasks ended
+  local pids stepds
+  mapfile -t stepds < <(stepds "$@")
+  mapfile -t pids < <(below "${stepds[@]}"; tasks "$@")
+  [ ${#stepds[@]} = 0 ] || kill -KILL "${stepds[@]}" 2>/dev/null || true
+  [ ${#pids[@]} = 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true
 }
 
 # --- the Slurm half: what a change of profile restarts
 
 stop_slurm() { # ends every job, stops slurmctld and the nodes, and forgets the jobs (their ids are never used again)
   local first next
+  [ -d "$DIR/state" ] || return 0 # nothing ran since the last time
   first=$(cut -d= -f2 "$DIR/first-job.conf")
+  next=$((first + 1000)) # if slurmctld died and cannot say
   if alive slurmctld; then
-    next=$(timeout 5 scontrol show config | awk '$1 == "NEXT_JOB_ID" { print $3 }') || next=
-    [ -z "$next" ] || echo "FirstJobId=$next" >"$DIR/first-job.conf"
+    next=$(timeout 5 scontrol show config | awk '$1 == "NEXT_JOB_ID" { print $3 }') && [ -n "$next" ] || next=$((first + 1000))
     timeout 5 squeue -h -o %A | sort -u | xargs -r timeout 5 scancel >/dev/null 2>&1 || true
-    mapfile -t pids < <(tasks "${NODES[@]}") # those that would not hear a TERM for KillWait seconds
-    for pid in "${pids[@]}"; do kill -KILL "$pid" 2>/dev/null || true; done
+    kill_tasks "${NODES[@]}" # or one that does not listen to TERM would hold us up for KillWait seconds
     wait_for 3 no_jobs || true # so that the accounting says CANCELLED
   fi
-  stop 10 slurmctld "${NODES[@]}"
+  stop 3 slurmctld "${NODES[@]}" # slurmctld waits for a dead node, slurmd for each control group: not we
   kill_jobs "${NODES[@]}"
   remove_cgroups "$first"
+  echo "FirstJobId=$next" >"$DIR/first-job.conf"
   rm -rf "$DIR/state" "$DIR/spool"
 }
 
@@ -180,9 +204,9 @@ remove_cgroups() { # FIRST: those of our jobs, known by id, for every cluster he
         fi
       done
       rmdir "$root"/slurm_n[1-4]/uid_* 2>/dev/null || true
-      pgrep -r S,R,D slurmd >/dev/null || rmdir "$root"/slurm_n[1-4] 2>/dev/null || true
+      pgrep -x -r S,R,D slurmd >/dev/null || rmdir "$root"/slurm_n[1-4] 2>/dev/null || true
     ) 8<"$root"
   done
 }
 
-no_jobs() { [ -z "$(timeout 5 squeue -h -o %A)" ]; }
+no_jobs() { [ -z "$(timeout 5 squeue -h -o %A -t pending,running,suspended)" ]; } # COMPLETING can last, on a dead node

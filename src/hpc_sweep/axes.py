@@ -90,8 +90,10 @@ def select(document: Document, rule: Mapping, axes: Sequence[Axis]) -> Selection
             continue
         axis, column = place
         rows = _rows(document, axes[axis], column, value)
-        well = well and bool(rows)
-        chosen[axis] = chosen.get(axis, rows) & rows
+        if rows is None:
+            well = False
+        else:
+            chosen[axis] = chosen.get(axis, rows) & rows
     return Selection(tuple(chosen.items())) if well else None
 
 
@@ -100,7 +102,7 @@ def check_mixed(document: Document, axes: Sequence[Axis]) -> None:
     for name, values in (
         (n, column) for axis in axes for n, column in zip(axis.names, zip(*axis.rows, strict=True), strict=True)
     ):
-        kinds = [(value, _identity(value)[0]) for value in values]
+        kinds = [(value, _identity(value)[0]) for value in values if not document.blames(value.mark)]
         present = [kind for _, kind in kinds if kind != "null"]
         odd = next((value for value, kind in kinds if kind not in ("null", present[0])), None) if present else None
         if odd:
@@ -121,9 +123,10 @@ def _place(axes: Sequence[Axis], name: str) -> tuple[int, int] | None:
     return None
 
 
-def _rows(document: Document, axis: Axis, column: int, wanted: Node) -> frozenset[int]:
+def _rows(document: Document, axis: Axis, column: int, wanted: Node) -> frozenset[int] | None:
     values = wanted.items if isinstance(wanted, nodes.Sequence) else (wanted,)
     rows: set[int] = set()
+    well = True
     for value in values:
         found = {i for i, row in enumerate(axis.rows) if same(row[column], value)}
         if not found:
@@ -131,8 +134,9 @@ def _rows(document: Document, axis: Axis, column: int, wanted: Node) -> frozense
             known = {show(row[column]) for row in axis.rows}
             hint = did_you_mean(show(value), known, "its values")
             document.report(value.mark, f"no such value on axis `{name}`: {show(value)}", hint)
+            well = False
         rows |= found
-    return frozenset(rows)
+    return frozenset(rows) if well else None
 
 
 # reading one axis

@@ -43,11 +43,12 @@ def _command(job: jobs.Job) -> click.Command:
         try:
             values = _point_values(_point) if _point else {}
             values.update({name: _value(text) for name, text in given.items() if text is not None})
-            config = job.config.model_validate(values)
+            config = job.config.model_validate_json(json.dumps(values))  # a list may be a tuple, a word a choice
         except (ValidationError, HpcSweepError) as error:
             raise click.UsageError(str(error)) from None
         result = run_here(job, config)
-        click.echo(json.dumps({"metrics": dict(result.metrics), "arrays": sorted(result.arrays)}, indent=1))
+        metrics = {name: None if value is None else float(value) for name, value in result.metrics.items()}
+        click.echo(json.dumps({"metrics": metrics, "arrays": sorted(result.arrays)}, indent=1))
 
     about = (job.module.__doc__ or job.name).strip().splitlines()[0]
     return click.Command(job.name, params=options, callback=run, help=about)

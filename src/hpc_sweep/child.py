@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ KINDS = (
 )  # fmt: skip
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE}
 _CUDA_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_HOST_MEMORY = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+# libraries that write files by themselves raise what they like, and quote the system
+_DISK_WORDS = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS))
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class _Child:
         self.stop = stop
         self._write = write
         self.point: str | None = None
-        self.began = 0.0
+        self.began = time.monotonic()
 
     def say(self, event: str, **fields: Any) -> None:
         self._write(json.dumps({"event": event, "point": self.point, **fields}) + "\n")
@@ -127,7 +131,7 @@ class _Child:
             seed=int(getattr(config, "seed", int(point[:8], 16))),
             scratch=work.sweep.scratch(point),
             resources=work.resources,
-            send=self.say,
+            send=partial(self.say, point=point),  # several points may run together
             stop_asked=self.stop,
             attempt=work.attempt,
             rank=work.rank,
@@ -164,10 +168,12 @@ class _Child:
     def _run_many(self, run_many: Callable[..., Iterable[Any]], configs: dict[str, jobs.Config]) -> None:
         """Train compatible points in one process; results come in the order of the points."""
         contexts = {point: self._begin(point, config) for point, config in configs.items()}
+        left = iter(configs)
+        self.point = next(left)  # the one to blame for an error that names no point
         results = run_many(list(configs.values()), list(contexts.values()))
         for (point, config), result in zip(configs.items(), results, strict=True):
-            self.point = point
             self._end(contexts[point], result, config, self.work.job)
+            self.point = next(left, point)
 
     def _failed(self, error: BaseException) -> int:
         if self.point is not None:
@@ -195,19 +201,21 @@ def classify(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     if any(words in text for words in _CUDA_MEMORY):
         return "oom"
-    if isinstance(error, MemoryError):
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    number = cause.errno if isinstance(cause, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or any(words in text for words in _HOST_MEMORY):
         return "host-oom"
     if isinstance(error, FloatingPointError) or "loss scale already at minimum" in text:
         return "nan"
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    if isinstance(cause, OSError) and cause.errno in _DISK:
+    if number in _DISK or any(words in text for words in _DISK_WORDS):
         return "disk"
     return "code"
 
 
 def _configs(work: Work, job: jobs.Job) -> dict[str, jobs.Config]:
     """The typed configuration of each point, read from the sweep's list of points."""
-    return {i: job.config.model_validate(c) for i, c in work.sweep.configs(work.points, work.points_file).items()}
+    found = work.sweep.configs(work.points, work.points_file)
+    return {i: job.config.model_validate_json(json.dumps(c)) for i, c in found.items()}  # a JSON list may be a tuple
 
 
 def _log_position() -> int | None:

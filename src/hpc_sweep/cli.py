@@ -161,9 +161,14 @@ def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
     from hpc_sweep import status, terminal
 
     screen, found = terminal.Screen(), _project().sweep(sweep)
+
+    def look() -> terminal.LogView:
+        return terminal.log_view(status.compute(found), point)
+
     if follow:
-        terminal.follow(screen, found, point)
-    view = terminal.log_view(status.compute(found), point)
+        terminal.follow(screen, look)
+        return OK
+    view = look()
     if as_json:
         _print_json(terminal.log_json(view))
     else:
@@ -235,20 +240,21 @@ def cancel(sweep: str | None, only: Sequence[str], yes: bool, as_json: bool) -> 
 @_json
 def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
     """Gather the finished points into one table and one HDF5 file, and into MLflow."""
-    from hpc_sweep import orders, terminal
+    from hpc_sweep import gather, terminal, tracking
 
     screen, project = terminal.Screen(), _project()
-    found = project.sweep(sweep)
+    files = {"hdf5": {"hdf5", "csv"}, "csv": {"csv"}, "mlflow": {"hdf5", "csv"}}[to]
     with screen.progress("read", show=not as_json) as progress:
-        outcome = orders.collect(project, found, to, progress)
+        outcome = gather.collect(project, project.sweep(sweep), files, progress)
     if not as_json:
         terminal.collected(screen, outcome)
     tally = None
     if to == "mlflow":
+        where = uri or tracking.default_uri(project.root)
         with screen.progress("mlflow", show=not as_json) as progress:
-            tally = orders.track(project, outcome, uri, progress)
+            tally = gather.track(outcome, where, progress)
         if not as_json:
-            terminal.tracked(screen, outcome, tally)
+            terminal.tracked(screen, tally, where)
     if as_json:
         _print_json(terminal.collected_json(outcome, tally))
     else:
@@ -261,14 +267,15 @@ def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
 @_json
 def report(sweep: str | None, as_json: bool) -> int:
     """Write report.md and report.html: tables, curves, cost, failures."""
-    from hpc_sweep import orders, terminal
+    from hpc_sweep import gather, terminal
 
     screen, project = terminal.Screen(), _project()
-    written = orders.report(project, project.sweep(sweep))
+    found = project.sweep(sweep)
+    written = gather.report(project, found)
     if as_json:
-        _print_json(terminal.reported_json(written))
+        _print_json(terminal.reported_json(found.name, written.paths, written.notes))
     else:
-        terminal.reported(screen, written)
+        terminal.reported(screen, found.name, written.paths, written.notes)
     return OK
 
 

@@ -105,12 +105,12 @@ class Profile(config.Strict):
 
     def is_here(self, environ: Mapping[str, str], hostname: str, cluster_name: str | None) -> bool:
         """Whether this host belongs to the cluster."""
-        known = self.identify
+        known, conf = self.identify, environ.get("SLURM_CONF")
         return (
             (known.cluster_name is not None and known.cluster_name == cluster_name)
             or (known.env != {} and known.env.items() <= environ.items())
             or (known.host is not None and fnmatchcase(hostname, known.host))
-            or (known.slurm_conf is not None and fnmatchcase(environ.get("SLURM_CONF", ""), known.slurm_conf))
+            or (known.slurm_conf is not None and conf is not None and fnmatchcase(conf, known.slurm_conf))
         )
 
 

@@ -30,6 +30,7 @@ Progress = Callable[[int, int], None]
 _READERS = 2
 _FILES_AT_ONCE = 16  # one hand-over between threads costs as much as reading a small file
 _BYTES_AHEAD = 1 << 26
+_IN_MEMORY = 1 << 27
 _UNKNOWN = 1 << 20  # the size to reckon with where no attempt told it
 
 
@@ -168,37 +169,49 @@ def _read_one(entry: Entry) -> bytes | DamagedError:
 
 
 def _write_h5(path: Path, take: _Take, name: str, expected: int) -> str:
-    """Build results.h5 under another name, look at it again, and only then put it in its place."""
+    """Build results.h5 and put it in its place whole; its SHA-256. In memory, unless it is too large for that."""
+    if _size(take.entries) <= _IN_MEMORY:
+        access = h5p.create(h5p.FILE_ACCESS)
+        access.set_fapl_core(1 << 24, False)
+        with _hdf5(access) as root:
+            _fill(root, take, name, expected, lambda: None)
+            h5f.flush(root)
+            data = root.get_file_image()
+        files.write_atomic(path, data)
+        return hashlib.sha256(data).hexdigest()
     with files.growing(path) as file:
-        with _hdf5(file) as root:
-            points = h5g.create(root, tables.POINTS, None, dump.untimed(h5p.GROUP_CREATE))
-
-            def keep(id: str, found: structure.Opened) -> None:
-                try:
-                    h5o.copy(found.root, b"/", points, id.encode())
-                except structure.UNREADABLE as error:
-                    if file.error is None:
-                        raise DamagedError(f"is not a dump that can be read: {error}") from error
-                file.check()
-
-            take.all(keep)
-            _write_tables(root, take.rows, name, expected)
+        access = h5p.create(h5p.FILE_ACCESS)
+        access.set_fileobj_driver(h5fd.fileobj_driver, file)
+        with _hdf5(access) as root:
+            _fill(root, take, name, expected, file.check)
         file.check()
         return _looked_at(file.path, take.rows)
 
 
 @contextmanager
-def _hdf5(file: files.Growing) -> Iterator[h5f.FileID]:
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fileobj_driver(h5fd.fileobj_driver, file)
+def _hdf5(access: h5p.PropFAID) -> Iterator[h5f.FileID]:
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_libver_bounds(*structure.FORMAT)
-    root = h5f.create(structure.NAMELESS, h5f.ACC_TRUNC, dump.untimed(h5p.FILE_CREATE), access)
+    root = h5f.create(structure.no_name(), h5f.ACC_TRUNC, dump.untimed(h5p.FILE_CREATE), access)
     try:
         yield root
-        h5f.flush(root)
     finally:
         root.close()
+
+
+def _fill(root: h5f.FileID, take: _Take, name: str, expected: int, check: Callable[[], None]) -> None:
+    points = h5g.create(root, tables.POINTS, None, dump.untimed(h5p.GROUP_CREATE))
+
+    def keep(id: str, found: structure.Opened) -> None:
+        try:
+            h5o.copy(found.root, b"/", points, id.encode())
+        except structure.UNREADABLE as error:
+            check()  # the fault may be on the writing side
+            raise DamagedError(f"is not a dump that can be read: {error}") from error
+        check()
+
+    take.all(keep)
+    _write_tables(root, take.rows, name, expected)
 
 
 def _write_tables(root: h5f.FileID, rows: Sequence[Row], name: str, expected: int) -> None:

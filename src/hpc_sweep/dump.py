@@ -28,9 +28,10 @@ from hpc_sweep.structure import (
     ARRAY_NAME,
     HISTORY,
     LIMIT,
-    NAMELESS,
+    POINT_ID,
     SCHEMA,
     in_memory,
+    no_name,
     opened,
     rows_type,
     seal,
@@ -42,7 +43,6 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _COMPACT = 2_048  # up to here an array lies in its own header, under the header's checksum
 _CHUNK = 1 << 20
 _GZIP = 4
-_ID = re.compile(r"[0-9a-f]{4,64}\Z")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def pack(*, id: str, job: str, config: Mapping[str, Any], code: str, result: Res
         raise ValueError(f"the arrays have more than {LIMIT:,} bytes: too much for a dump")
     found = {"config": dict(config), "metrics": metrics, "missing": missing}
     about = {**found, "id": id, "job": job, "code": code, "content": _content(found, arrays)}
-    file = h5f.create(NAMELESS, h5f.ACC_TRUNC, untimed(h5p.FILE_CREATE), in_memory())
+    file = h5f.create(no_name(), h5f.ACC_TRUNC, untimed(h5p.FILE_CREATE), in_memory())
     try:
         number = h5a.create(file, b"schema", h5t.STD_I64LE, h5s.create(h5s.SCALAR))
         number.write(np.array(SCHEMA, dtype="<i8"))
@@ -94,7 +94,7 @@ def write(folder: Path, id: str, data: bytes) -> tuple[Path, str, int, int]:
 
 def path_of(folder: Path, id: str) -> Path:
     """Where the dump of a point lies."""
-    if not _ID.match(id):
+    if not POINT_ID.match(id):
         raise ValueError(f"`{id}` is not the id of a point")
     return folder / id[:2] / f"{id}.h5"
 

@@ -43,6 +43,7 @@ _WANTS = {
     "too_short": "at least {min_length} values",
     "too_long": "at most {max_length} values",
 }
+_TYPES = frozenset(wanted for kind, wanted in _WANTS.items() if kind.endswith("_type") or kind == "int_from_float")
 _NUMBERS = ("an integer", "a number")
 _CLOCK = re.compile(r"(\d+):([0-5]?\d)(?::([0-5]?\d))?\Z")
 _CHOICE = re.compile(r"'([^']*)'")
@@ -68,12 +69,12 @@ def explain(
     root: Mapping, errors: Iterable[ErrorDetails], model: type[BaseModel], owner: str | None = None
 ) -> Iterator[Problem]:
     """Each error at its place in `root`, which holds the values of a `model`; `owner` is whose keys these are."""
-    by_place: dict[tuple[int, int], tuple[_Place, list[ErrorDetails]]] = {}
+    by_place: dict[Mark, tuple[_Place, list[ErrorDetails]]] = {}
     for error in errors:
         place = _find(root, error)
-        by_place.setdefault(place.mark[:2], (place, []))[1].append(error)
+        by_place.setdefault(place.mark, (place, []))[1].append(error)
     for place, found in by_place.values():
-        message, hint = _sentence(place, found, model, owner)
+        message, hint = _sentence(place, _telling(found), model, owner)
         yield Problem(*place.mark, message, hint)
 
 
@@ -81,6 +82,7 @@ def _find(root: Mapping, error: ErrorDetails) -> _Place:
     """Follow pydantic's path as far as the file goes; what it names beyond that is the branch of a union."""
     node: Node = root
     mark, name = root.mark, ""
+    key: Scalar | None = None
     for part in error["loc"]:
         if isinstance(node, Mapping) and part in node.entries:
             key, node = node.entries[str(part)]
@@ -89,9 +91,15 @@ def _find(root: Mapping, error: ErrorDetails) -> _Place:
         elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
             node = node.items[part]
             mark = node.mark
-    if error["type"] == "missing":
-        name = ".".join(filter(None, (name, str(error["loc"][-1]))))
+    if key and error["loc"][-1] == "[key]":
+        mark = key.mark
     return _Place(mark, name, node, error["loc"])
+
+
+def _telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Of what the branches of a union say, that of the branch which the value has the type for."""
+    specific = [e for e in errors if _WANTS.get(e["type"]) not in _TYPES and e["type"] not in ("literal_error", "enum")]
+    return specific or errors
 
 
 def _sentence(
@@ -99,12 +107,13 @@ def _sentence(
 ) -> tuple[str, str | None]:
     kind, context, name = errors[0]["type"], errors[0].get("ctx", {}), place.name
     if kind == "missing":
-        return f"`{name}` is missing" + (f": {owner} needs it" if owner else ""), None
+        missing = [f"`{f'{name}.' if name else ''}{e['loc'][-1]}`" for e in errors if e["type"] == "missing"]
+        needed = f": {owner} needs {'it' if len(missing) == 1 else 'them'}" if owner else ""
+        return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing{needed}", None
     if kind == "extra_forbidden":
         what = f"{owner} has no" if owner else "unknown key"
-        return f"{what} `{shorten(name)}`", did_you_mean(
-            name.rpartition(".")[2], _siblings(model, place.path), "it has"
-        )
+        known_here = _siblings(model, place.path)
+        return f"{what} `{shorten(name)}`", did_you_mean(name.rpartition(".")[2], known_here, "it has")
     if kind in ("value_error", "assertion_error"):
         wrong = context.get("error")
         text = shorten(str(wrong) or "this value is refused", 300)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _ADVICE = {
     errno.EROFS: "this file system is read-only here: use another folder",
     errno.EACCES: "you may not write there: check the folder's owner and mode",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
+    errno.ENFILE: "this machine has too many open files: end what holds them, or use another machine",
+    errno.EIO: "the disk or the network behind it fails: ask who looks after it, or use another folder",
 }
 
 
@@ -65,10 +68,13 @@ def _temporary(path: Path, data: bytes) -> Iterator[Path]:
         _write_all(temporary, data, os.O_CREAT | os.O_EXCL)
         yield temporary
     finally:
-        try:
-            os.unlink(temporary)
-        except FileNotFoundError:
-            pass
+        _forget(temporary)
+
+
+def _forget(temporary: Path) -> None:
+    """Remove a temporary; that it cannot be removed must not hide what went wrong, or well, before."""
+    with suppress(OSError):
+        os.unlink(temporary)
 
 
 def _temporary_path(path: Path) -> Path:
@@ -144,10 +150,7 @@ def growing(path: Path) -> Iterator[Growing]:
             _sync_folder(path.parent)
         finally:
             os.close(descriptor)
-            try:
-                os.unlink(temporary)
-            except FileNotFoundError:
-                pass
+            _forget(temporary)
 
 
 def _write_all(path: Path, data: bytes, flags: int) -> None:
@@ -156,6 +159,14 @@ def _write_all(path: Path, data: bytes, flags: int) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
@@ -175,18 +186,21 @@ def _sync_folder(folder: Path) -> None:
 def make_folder(path: Path, mode: int = 0o777) -> Path:
     """Create a folder and its parents; a folder that is there is left as it is."""
     with disk(path):
-        path.mkdir(parents=True, exist_ok=True, mode=mode)
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=mode)
+        except FileExistsError as error:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
     return path
 
 
 def commit_folder(partial: Path, whole: Path) -> None:
     """Give a finished folder its name; everything in it is on the disk before it counts."""
     with disk(whole):
-        for path in partial.rglob("*"):
-            if path.is_file():
-                descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-                os.fsync(descriptor)
-                os.close(descriptor)
+        for path in (*partial.rglob("*"), partial):
+            if path.is_dir():
+                _sync_folder(path)
+            elif path.is_file():
+                _sync(path)
         os.rename(partial, whole)
         _sync_folder(whole.parent)
 
@@ -198,9 +212,17 @@ def json_bytes(value: Any) -> bytes:
 
 def read_bytes(path: Path, limit: int = 1 << 31) -> bytes:
     """The bytes of a plain file, never through a link, never more than `limit`."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        size = os.fstat(descriptor).st_size
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InputError(f"{path} is a link", "put the file itself there") from error
+        raise
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path} is not a plain file")
+        size = status.st_size
         if size > limit:
             raise InputError(f"{path}: {size:,} bytes; at most {limit:,} are read")
         chunks = []
@@ -225,12 +247,17 @@ class Appender:
         with disk(path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             self._descriptor = os.open(path, flags, 0o600)
+        self._torn = False
 
     def write(self, event: str, **fields: Any) -> None:
         """Append one event; `event` comes first in the line, so that a reader can skip lines unparsed."""
         line = json.dumps({"event": event, **fields}, separators=(",", ":"), allow_nan=False) + "\n"
+        data = memoryview(("\n" * self._torn + line).encode())  # what a full disk cut short must not spoil this line
         with disk(self.path):
-            os.write(self._descriptor, line.encode())
+            while data:
+                written = os.write(self._descriptor, data)
+                data = data[written:]
+                self._torn = bool(data)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -245,7 +272,7 @@ def read_events(data: bytes, skip: bytes | None = None) -> tuple[list[dict[str, 
             continue
         try:
             event = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             torn += 1
             continue
         if isinstance(event, dict) and isinstance(event.get("event"), str):
@@ -258,7 +285,10 @@ def read_events(data: bytes, skip: bytes | None = None) -> tuple[list[dict[str, 
 def inside(root: Path, name: str) -> Path:
     """`root / name`, refused unless it stays below `root` after links are followed."""
     base = root.resolve()
-    path = (base / name).resolve()
+    try:
+        path = (base / name).resolve()
+    except (ValueError, RuntimeError) as error:  # a NUL byte, a circle of links
+        raise InputError(f"{name!r} is not a path in the folder {root}") from error
     if path == base or not path.is_relative_to(base):
         raise InputError(f"`{name}` leaves the folder {root}")
     return base / name

@@ -50,7 +50,7 @@ def _name(value: str) -> str:
     if len(value) > 60:
         raise WrongValueError(f"{len(value)} characters; a name has at most 60")
     if not _NAME.match(value):
-        better = re.sub(r"\W+", "_", value.lower(), flags=re.ASCII).strip("_0123456789")
+        better = re.sub(r"\W+", "_", value.lower(), flags=re.ASCII).lstrip("_0123456789").rstrip("_")
         hint = f"for example {better}" if _NAME.match(better) else None
         raise WrongValueError("a name is small letters, digits and _, a letter first", hint)
     return value
@@ -225,8 +225,10 @@ def _fixed(document: Document, axes: Sequence[Axis]) -> Mapping | None:
     readable = [_check_key(document, key) for key, _ in entries + names]
     if not all(readable):
         return None
-    nest(place, [*entries, *names], lambda *clash: _clash(document, *clash))
-    return nest(place, entries)
+    clashes: list[tuple[Scalar, Node, Scalar, Node]] = []
+    nest(place, [*entries, *names], lambda *clash: clashes.append(clash))
+    shapely = [_clash(document, *clash) for clash in clashes]
+    return nest(place, entries) if all(shapely) else None
 
 
 def _check_key(document: Document, key: Scalar) -> bool:
@@ -240,14 +242,16 @@ def _check_key(document: Document, key: Scalar) -> bool:
     return True
 
 
-def _clash(document: Document, first: Scalar, before: Node, key: Scalar, node: Node) -> None:
+def _clash(document: Document, first: Scalar, before: Node, key: Scalar, node: Node) -> bool:
+    """Report two keys for one place; whether both are single values, so that the rest can still be checked."""
     line = first.mark.line
     if isinstance(before, Mapping) or isinstance(node, Mapping):
         message = f"`{key.written}` and `{first.written}` (line {line}): one is a single value, one has keys inside"
         document.report(key.mark, message)
-    else:
-        message = f"`{key.written}` has a value already, in line {line}"
-        document.report(key.mark, message, "a key stands in `fixed` or in `axes`, once")
+        return False
+    message = f"`{key.written}` has a value already, in line {line}"
+    document.report(key.mark, message, "a key stands in `fixed` or in `axes`, once")
+    return True
 
 
 def _check_path(document: Document, node: Node) -> None:

@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
@@ -29,6 +29,7 @@ from hpc_sweep.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+_OURS = frozenset(["event", "point", "step", "done", "total"])  # what an event says beside a run's numbers
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/.-]{0,99}\Z")
 JOB_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 HISTORY = "history.json"
@@ -40,7 +41,7 @@ History = dict[str, list[tuple[int, float]]]
 class Config(BaseModel):
     """What a job's `Config` derives from: frozen, no unknown key, no conversion but integer to float."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=())
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,22 @@ class Result:
     metrics: Mapping[str, float | None]
     arrays: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report, as a job's `tables(results)` makes it.
+
+    A cell is text, a number, or None where there is no value; the first column names the rows. Text that ends in `*`,
+    `*a`, `*b` is marked: a line of `note` that begins with the mark says why. `across` is what the other columns are
+    values of.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float | None]]
+    note: str = ""
+    across: str = ""
 
 
 class NotFiniteError(ArithmeticError):
@@ -105,10 +122,13 @@ class Context:
 
     def log(self, step: int, **numbers: float | None) -> None:
         """Record numbers at a step. NaN or infinity stops the run; None says that there is no value."""
+        step = int(step)
         values = {name: float(value) for name, value in numbers.items() if value is not None}
         for name, value in values.items():
             if not METRIC_NAME.match(name):
                 raise ValueError(f"`{name}` cannot name a number: letters, digits and _ / . - only, a letter first")
+            if name in _OURS:
+                raise ValueError(f"`{name}` cannot name a number: hpc-sweep says something else by it; `{name}_` can")
             if not math.isfinite(value):
                 others = ", ".join(f"{k} {v:.6g}" for k, v in values.items() if k != name)
                 raise NotFiniteError(f"{name} is {value} at step {step}" + (f" ({others})" if others else ""))
@@ -117,7 +137,7 @@ class Context:
 
     def progress(self, done: int, total: int) -> None:
         """Say how far the run is; shown by `status`, kept nowhere."""
-        self._tell(done=done, total=total)
+        self._tell(done=int(done), total=int(total))
 
     def stopping(self) -> bool:
         """Whether the run should save and end at this step: the same answer on every rank."""
@@ -155,7 +175,9 @@ class Context:
         with files.disk(partial):
             write(partial)
         self.agree(0)  # every rank has written before the folder counts
-        if self.rank == 0 and not whole.exists():
+        if self.rank == 0 and whole.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+        elif self.rank == 0:
             files.write_atomic(partial / HISTORY, files.canonical(self.history).encode())
             files.commit_folder(partial, whole)
             for old in _checkpoints(self.scratch):
@@ -183,8 +205,8 @@ class Context:
 def _checkpoints(scratch: Path) -> list[Checkpoint]:
     if not scratch.is_dir():
         return []
-    names = sorted(n for n in os.listdir(scratch) if n.startswith("step-") and n[5:].isdigit())
-    return [Checkpoint(int(name[5:]), scratch / name) for name in names]
+    names = [n for n in os.listdir(scratch) if n.startswith("step-") and n[5:].isdigit()]
+    return sorted((Checkpoint(int(name[5:]), scratch / name) for name in names), key=lambda found: found.step)
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,18 @@ from typing import Any
 
 from hpc_sweep import files, local, script, shards, slurm, snapshot, status
 from hpc_sweep.cluster import Profile
-from hpc_sweep.errors import InputError, RefusedError, SurroundingsError
-from hpc_sweep.ledger import Array, Claim, Sweep
+from hpc_sweep.errors import RefusedError, SurroundingsError
+from hpc_sweep.ledger import Array, Claim, Submission, Sweep
 from hpc_sweep.shards import Plan
 from hpc_sweep.status import Status
 
 SBATCH_TIMEOUT = 60.0
 LEAST_FAILS = 5
-_TOO_MANY = ("AssocMaxSubmitJobLimit", "QOSMaxSubmitJobPerUserLimit", "AssocGrpSubmitJobsLimit", "MaxSubmitJobs")
+_TOO_MANY = re.compile(r"(Assoc|QOS)\w*SubmitJob")
+# what sbatch says when the connection broke: the controller may have taken the array all the same
+_UNSURE = re.compile(r"timed out|Zero Bytes|Connection reset|Transport endpoint|Unexpected message", re.IGNORECASE)
+_FINDS = "`hpc-sweep status` finds the array by its name if Slurm did take it"
+_ENVIRONMENT = "slurm/env.sh"
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,9 @@ class Proposal:
     def files(self) -> int:
         """How many files submitting writes: grid, points, code and its env.sh, claim, ids, a script an array."""
         scripts = len(self.plans) if self.profile.scheduler == "slurm" else 2
-        return 2 * self.new_version + 2 + 2 + scripts
+        known = (self.sweep.code / f"{self.code.fingerprint}.zip").exists()
+        code = 0 if known else 1 + any(name == _ENVIRONMENT for name, _ in self.code.sources)
+        return 2 * self.new_version + code + 2 + scripts
 
     @property
     def price(self) -> Price:
@@ -82,7 +88,8 @@ class Proposal:
 
 
 def _price(plans: Sequence[Plan]) -> Price:
-    hours = most = longest = 0.0
+    hours = most = 0.0
+    ends: list[float] = []  # of each array, in minutes from the first start
     unit = "GPU" if any(plan.resources.get("gpus") for plan in plans) else "core"
     for plan in plans:
         r = plan.resources
@@ -92,8 +99,9 @@ def _price(plans: Sequence[Plan]) -> Price:
         hours += points * float(r["minutes"]) * width / 60
         most += len(plan.shards) * float(r["limit"]) * width / 60
         rounds = -(-len(plan.shards) // (plan.at_once or len(plan.shards)))
-        longest = max(longest, rounds * max(len(s) for s in plan.shards) * float(r["minutes"]))
-    return Price(hours, most, longest, unit)
+        start = 0.0 if plan.after is None else ends[plan.after]
+        ends.append(start + rounds * max(len(s) for s in plan.shards) * float(r["minutes"]))
+    return Price(hours, most, max(ends, default=0.0), unit)
 
 
 # planning
@@ -146,7 +154,7 @@ def propose(
             "run the same command again when some of your tasks have ended",
         )
     number = len(state.submissions) if state else 0
-    after = _needs(sweep, grid.get("needs", ()))
+    after = _needs(sweep, grid.get("needs", ()), profile) if chosen else ()
     most = (max_fails or _default_max_fails)(len(chosen))
     return Proposal(
         sweep, profile, {**grid, "uid": uid}, version, new_version, points, state, code, fitting, held, after,
@@ -159,17 +167,15 @@ def _default_max_fails(points: int) -> int:
 
 
 def _check_frozen(state: Status, code: snapshot.Snapshot) -> None:
-    other = sum(p.state == "done" and _code_of(state, p) != code.fingerprint for p in state.points)
+    submissions = {s.number: s for s in state.submissions}
+    other = sum(
+        p.state == "done" and status.code_of(p, submissions) not in ("", code.fingerprint) for p in state.points
+    )
     if other:
         raise RefusedError(
             f"--frozen: {other} done points ran on other code than this ({code.label})",
             "go back to that code, or submit without --frozen",
         )
-
-
-def _code_of(state: Status, point: status.PointStatus) -> str:
-    number = int((point.done or {}).get("attempt", "0").split("-")[0])
-    return str(state.submissions[number].claim.code["fingerprint"])
 
 
 def _complete(resources: dict[str, Any], profile: Profile) -> dict[str, Any]:
@@ -198,7 +204,7 @@ def _fit(plans: list[Plan], left: int | None) -> list[Plan]:
     return fitting
 
 
-def _needs(sweep: Sweep, names: Sequence[str]) -> tuple[str, ...]:
+def _needs(sweep: Sweep, names: Sequence[str], profile: Profile) -> tuple[str, ...]:
     """The jobs that must end well first; refused when what is needed is neither done nor under way."""
     jobs: list[str] = []
     for name in names:
@@ -213,8 +219,19 @@ def _needs(sweep: Sweep, names: Sequence[str]) -> tuple[str, ...]:
                 f"hpc-sweep status {name}",
             )
         live = [s for s in needed.submissions if s.number in needed.live]
-        jobs += [j["job"] for s in live for j in s.jobs.values() if "job" in j]
+        elsewhere = any(s.claim.cluster != profile.name for s in live)
+        if live and (elsewhere or profile.scheduler == "local"):
+            raise RefusedError(
+                f"this grid needs `{name}`, which still runs, and Slurm cannot be told to wait for it",
+                f"submit it again when {name} is done: hpc-sweep status {name}",
+            )
+        jobs += [job for s in live for k in range(len(s.claim.arrays)) if (job := _job(needed, s, k))]
     return tuple(jobs)
+
+
+def _job(state: Status, submission: Submission, array: int) -> str | None:
+    told: str | None = submission.jobs.get(array, {}).get("job")
+    return told or state.jobs_found.get((submission.number, array))
 
 
 # doing it
@@ -223,7 +240,7 @@ def _needs(sweep: Sweep, names: Sequence[str]) -> tuple[str, ...]:
 def submit(proposal: Proposal, root: Path) -> Claim:
     """Write the grid if it is new, take the next number, and start the arrays. Safe to kill at any instant."""
     sweep, profile = proposal.sweep, proposal.profile
-    _check_folder(sweep.folder, profile)
+    scripts(proposal, root)  # whatever cannot be passed to Slurm is refused before anything is written
     if proposal.new_version:
         sweep.write_version(proposal.version, proposal.grid, proposal.points)
     _write_code(proposal.code, sweep.code)
@@ -237,14 +254,17 @@ def submit(proposal: Proposal, root: Path) -> Claim:
     return claim
 
 
-def _check_folder(folder: Path, profile: Profile) -> None:
-    if profile.scheduler == "slurm" and re.search(r"[%\\\n\r\t\x00]", str(folder)):
-        raise InputError(f"{str(folder)!r}: Slurm cannot keep logs in a folder with % or a backslash or a line break")
+def scripts(proposal: Proposal, root: Path) -> list[str]:
+    """The sbatch texts of a proposal, as `submit` would write them."""
+    if proposal.profile.scheduler != "slurm" or not proposal.plans:
+        return []
+    claim = draft(proposal, {})
+    return [script.text(proposal.profile, proposal.sweep.folder, claim, k, root) for k in range(len(claim.arrays))]
 
 
 def _write_code(code: snapshot.Snapshot, folder: Path) -> None:
     path = snapshot.write(code, folder)
-    environment = dict(code.sources).get("slurm/env.sh")
+    environment = dict(code.sources).get(_ENVIRONMENT)
     if environment is not None and not path.with_suffix(".env.sh").exists():
         files.write_atomic(path.with_suffix(".env.sh"), environment)
 
@@ -293,14 +313,19 @@ def start_arrays(sweep: Sweep, claim: Claim, profile: Profile, root: Path) -> No
         except SbatchTimeout:
             raise  # whether it was taken is not known: it is looked up by its name later
         except slurm.SilentError as error:
-            if k and any(words in error.message for words in _TOO_MANY):
-                _refuse_rest(sweep, claim, k, jobs, error.message)
-                return
-            if not jobs:
+            if not k:
                 sweep.close(claim.number, "rejected", error.message)
-            else:
-                _refuse_rest(sweep, claim, k, jobs, error.message)
-            raise SurroundingsError(f"Slurm did not take the work: {error.message}", _advice(error.message)) from error
+                raise SurroundingsError(
+                    f"Slurm did not take the work: {error.message}",
+                    _advice(error.message) or "nothing was started; mend it and run the same command again",
+                ) from error
+            _refuse_rest(sweep, claim, k, jobs, error.message)
+            if _TOO_MANY.search(error.message):
+                return
+            raise SurroundingsError(
+                f"Slurm took {k} of {len(claim.arrays)} arrays: {error.message}",
+                _advice(error.message) or "the same command submits the rest",
+            ) from error
         sweep.record_jobs(claim.number, jobs)
 
 
@@ -312,7 +337,7 @@ def _refuse_rest(sweep: Sweep, claim: Claim, first: int, jobs: dict[int, dict[st
 
 
 class SbatchTimeout(SurroundingsError):
-    """sbatch did not answer, so nobody knows whether it took the array."""
+    """sbatch did not answer, or not to the point, so nobody knows whether it took the array."""
 
 
 def _sbatch(path: Path) -> str:
@@ -321,16 +346,14 @@ def _sbatch(path: Path) -> str:
     try:
         told = slurm.ask(["sbatch", str(path)], timeout=SBATCH_TIMEOUT, environment=_outside_of_jobs())
     except slurm.SilentError as error:
-        if isinstance(error.__context__, subprocess.TimeoutExpired):
-            raise SbatchTimeout(
-                error.message, "`hpc-sweep status` finds the array by its name if Slurm did take it"
-            ) from error
+        if isinstance(error.__context__, subprocess.TimeoutExpired) or _UNSURE.search(error.message):
+            raise SbatchTimeout(error.message, _FINDS) from error
         raise
     with contextlib.redirect_stderr(io.StringIO()):
         try:
             job: str = SlurmExecutor._get_job_id_from_submission_command(told)
         except Exception as error:  # noqa: BLE001 - Submitit's own error type is of no use to a user
-            raise SbatchTimeout(f"sbatch answered {told.strip()[:200]!r}, which names no job", None) from error
+            raise SbatchTimeout(f"sbatch answered {told.strip()[:200]!r}, which names no job", _FINDS) from error
     return job
 
 
@@ -339,8 +362,13 @@ def _outside_of_jobs() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
 
 
-def _advice(words: str) -> str:
+def _advice(words: str) -> str | None:
     for part, advice in (
+        ("submitjob", "you may not have so many tasks in the queue: --limit N submits fewer points"),
+        (
+            "policy",
+            "a limit of your account or QOS; `sacctmgr show assoc user=$USER` and `sacctmgr show qos` list them",
+        ),
         ("partition", "check `partition` in the profile against `sinfo`"),
         ("account", "check `account` in the profile against `sacctmgr show assoc user=$USER`"),
         ("node configuration", "the grid asks for more than any node has: check gpus, cpus and mem"),
@@ -348,7 +376,7 @@ def _advice(words: str) -> str:
     ):
         if part in words.lower():
             return advice
-    return "nothing was started; mend it and run the same command again"
+    return None
 
 
 # mending what was left half-way
@@ -358,8 +386,10 @@ def adopt(state: Status) -> None:
     """Write down the jobs of claims whose submitter died after sbatch; give up arrays that never reached Slurm."""
     for submission in state.submissions:
         number, jobs = submission.number, dict(submission.jobs)
+        if submission.closed or len(jobs) == len(submission.claim.arrays) or status.may_arrive(submission):
+            continue
         for k, array in enumerate(submission.claim.arrays):
-            if k in jobs or submission.closed:
+            if k in jobs:
                 continue
             if (number, k) in state.jobs_found:
                 jobs[k] = {"job": state.jobs_found[number, k], "tasks": len(array.shards)}

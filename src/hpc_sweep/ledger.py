@@ -11,95 +11,21 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hpc_sweep import files
 from hpc_sweep.errors import DamagedError, InputError, RefusedError
+from hpc_sweep.records import Array, Attempt, Claim, Point, Submission, claim_of, plain
+
+__all__ = ["SWEEP_NAME", "Array", "Attempt", "Claim", "Point", "Submission", "Sweep", "find"]
 
 SCHEMA = 1
+_RESTORE = "restore it from a copy of the sweep"
 SWEEP_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 _ATTEMPT = re.compile(r"(\d{3,})-(\d+)-(\d+)\.jsonl\Z")
 _VERSION = re.compile(r"sweep(?:-(\d{3,}))?\.json\Z")
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One line of `points.jsonl`."""
-
-    index: int
-    id: str
-    config: dict[str, Any]
-    axes: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Array:
-    """One Slurm array of a submission: shards that ask for the same resources."""
-
-    name: str
-    resources: dict[str, Any]
-    shards: tuple[tuple[str, ...], ...]
-    after: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Claim:
-    """`submissions/003.json`: who runs which points, where, with which code. Written before Slurm hears of it."""
-
-    number: int
-    uid: str  # of the sweep, so that a copy of its folder is not taken for it
-    job: str
-    sweep: dict[str, str]
-    cluster: str
-    by: str
-    host: str
-    pid: str
-    code: dict[str, Any]
-    why: str
-    max_fails: int
-    arrays: tuple[Array, ...]
-    at: float  # the claimer's clock; shown to people, compared with nothing
-    live_tracking: str | None = None
-
-    @property
-    def shards(self) -> list[tuple[str, ...]]:
-        """All shards of all arrays: a shard's number counts through the arrays."""
-        return [shard for array in self.arrays for shard in array.shards]
-
-    def first_shard(self, array: int) -> int:
-        return sum(len(a.shards) for a in self.arrays[:array])
-
-
-@dataclass(frozen=True)
-class Submission:
-    """A claim and what became of it: the job ids (by array), and why it was closed, if it was."""
-
-    claim: Claim
-    jobs: dict[int, dict[str, Any]]
-    closed: dict[str, Any] | None
-    cancelled: frozenset[int]
-    claimed_at: float
-
-    @property
-    def number(self) -> int:
-        return self.claim.number
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """The lines of one execution of one shard."""
-
-    submission: int
-    shard: int
-    restart: int
-    events: tuple[dict[str, Any], ...]
-    torn: int
-
-    @property
-    def label(self) -> str:
-        return f"{self.submission:03d}-{self.shard}-{self.restart}"
 
 
 class Sweep:
@@ -107,7 +33,7 @@ class Sweep:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.name = folder.name
+        self.name = os.path.basename(os.path.abspath(folder))  # of `.`, too
         self.dumps = folder / "dumps"
         self.logs = folder / "logs"
         self.code = folder / "code"
@@ -131,9 +57,9 @@ class Sweep:
         path = self.folder / _version_name(version)
         try:
             header = files.read_json(path)
-            schema = header["schema"]
+            schema = int(header["schema"])
         except (ValueError, KeyError, TypeError) as error:
-            raise DamagedError(f"{path} cannot be read: {error}", "restore it from a copy of the sweep") from error
+            raise DamagedError(f"{path} cannot be read: {_said(error)}", _RESTORE) from error
         if schema > SCHEMA:
             raise InputError(
                 f"{path} has schema {schema}; this hpc-sweep reads up to {SCHEMA}", "use a newer hpc-sweep"
@@ -145,9 +71,16 @@ class Sweep:
         return self.points_of(self.header())
 
     def points_of(self, header: dict[str, Any]) -> list[Point]:
-        path = self.folder / header["points"]["file"]
-        data = files.read_bytes(path)
-        if hashlib.sha256(data).hexdigest() != header["points"]["sha256"]:
+        try:
+            name, digest = header["points"]["file"], header["points"]["sha256"]
+        except (KeyError, TypeError) as error:
+            raise DamagedError(f"{self.folder / _version_name(header['version'])} names no points", _RESTORE) from error
+        path = self.folder / name
+        try:
+            data = files.read_bytes(path)
+        except FileNotFoundError as error:
+            raise DamagedError(f"{path} is gone", _RESTORE) from error
+        if hashlib.sha256(data).hexdigest() != digest:
             raise DamagedError(f"{path} was changed after it was written", "submit the grid again")
         rows = json.loads(b"[" + data.replace(b"\n", b",").rstrip(b",") + b"]")
         return [Point(i, row["id"], row["config"], row["axes"]) for i, row in enumerate(rows)]
@@ -157,7 +90,7 @@ class Sweep:
         data = files.read_bytes(self.folder / points_file)
         found = {}
         for point in ids:
-            at = data.find(b'"id":"%s"' % point.encode())
+            at = data.find(b',"id":"%s"}\n' % point.encode())  # at the end of its line, and nowhere else
             if at < 0:
                 raise DamagedError(f"{self.folder / points_file} does not hold point {point}")
             line = data[data.rfind(b"\n", 0, at) + 1 : data.find(b"\n", at)]
@@ -171,10 +104,18 @@ class Sweep:
             files.canonical({"id": p.id, "config": p.config, "axes": p.axes}).encode() + b"\n" for p in points
         )
         digest = hashlib.sha256(lines).hexdigest()
-        name = "points.jsonl" if version == 0 else f"points-{digest[:8]}.jsonl"
-        files.write_atomic(self.folder / name, lines)
+        name = self._write_points(lines, "points.jsonl" if version == 0 else f"points-{digest[:8]}.jsonl", digest)
         header = {"schema": SCHEMA, **grid, "points": {"file": name, "sha256": digest}}
         files.write_new(self.folder / _version_name(version), files.json_bytes(header))
+
+    def _write_points(self, lines: bytes, name: str, digest: str) -> str:
+        """Write a list of points under a name that no other list has; returns the name."""
+        try:
+            files.write_new(self.folder / name, lines)
+        except FileExistsError:  # of a submitter that was killed, or that is about to write this version too
+            if files.read_bytes(self.folder / name) != lines:
+                return self._write_points(lines, f"points-{digest[:8]}.jsonl", digest)
+        return name
 
     # submissions
 
@@ -204,7 +145,7 @@ class Sweep:
     def claim(self, claim: Claim) -> None:
         """Take the next number; FileExistsError tells that somebody else did, so that the plan is stale."""
         folder = files.make_folder(self.folder / "submissions")
-        document = {"schema": SCHEMA, **_plain(claim)}
+        document = {"schema": SCHEMA, **plain(claim)}
         text = json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
         files.write_new(folder / f"{claim.number:03d}.json", text.encode())
 
@@ -229,14 +170,18 @@ class Sweep:
         """Say that these shards of a submission shall not run on."""
         names = _names(self.folder / "submissions")
         k = sum(n.startswith(f"{number:03d}.cancel-") for n in names)
-        path = self.folder / "submissions" / f"{number:03d}.cancel-{k:03d}.json"
-        files.write_new(path, files.json_bytes({"shards": shards, "by": by}))
+        while True:
+            path = self.folder / "submissions" / f"{number:03d}.cancel-{k:03d}.json"
+            try:
+                return files.write_new(path, files.json_bytes({"shards": shards, "by": by}))
+            except FileExistsError:  # somebody else cancels at the same moment
+                k += 1
 
     def check_unedited(self) -> None:
         """Refuse to go on with a sweep.json that is not the one that the claims were made from."""
         for submission in self.submissions():
             told = submission.claim.sweep
-            now = files.read_bytes(self.folder / told["file"]).decode()
+            now = self._text_now(told["file"])
             if now != told["text"]:
                 lines = difflib.unified_diff(
                     told["text"].splitlines(), now.splitlines(), "as submitted", "now", lineterm="", n=1
@@ -245,6 +190,12 @@ class Sweep:
                     f"{self.folder / told['file']} was edited after it was submitted:\n" + "\n".join(lines),
                     "undo the edit; to ask another question, change the grid and submit that",
                 )
+
+    def _text_now(self, name: str) -> str:
+        try:
+            return files.read_bytes(self.folder / name).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
 
     def told(self, header: dict[str, Any]) -> dict[str, str]:
         """What a claim keeps of the grid that it was made from."""
@@ -293,11 +244,12 @@ class Sweep:
         """Size, time of change (ns) and path of each dump that is there, by point."""
         found = {}
         for prefix in _names(self.dumps):
-            with os.scandir(self.dumps / prefix) as entries:
+            with suppress(NotADirectoryError), os.scandir(self.dumps / prefix) as entries:
                 for entry in entries:
                     if entry.name.endswith(".h5") and not entry.name.startswith(files.TEMPORARY):
-                        stat = entry.stat(follow_symlinks=False)
-                        found[entry.name[:-3]] = (stat.st_size, stat.st_mtime_ns, Path(entry.path))
+                        with suppress(FileNotFoundError):  # a rerun may put it aside at this moment
+                            stat = entry.stat(follow_symlinks=False)
+                            found[entry.name[:-3]] = (stat.st_size, stat.st_mtime_ns, Path(entry.path))
         return found
 
     def strays(self) -> list[Path]:
@@ -316,20 +268,18 @@ def _version_name(version: int) -> str:
     return "sweep.json" if version == 0 else f"sweep-{version:03d}.json"
 
 
-def _plain(claim: Claim) -> dict[str, Any]:
-    arrays = [{**vars(a), "shards": [list(s) for s in a.shards], "after": list(a.after)} for a in claim.arrays]
-    return {**vars(claim), "arrays": arrays}
-
-
 def _read_claim(path: Path) -> Claim:
-    raw = files.read_json(path)
-    if raw.pop("schema") > SCHEMA:
-        raise InputError(f"{path} was written by a newer hpc-sweep", "use that one")
-    arrays = tuple(
-        Array(a["name"], a["resources"], tuple(tuple(s) for s in a["shards"]), tuple(a["after"]))
-        for a in raw.pop("arrays")
-    )
-    return Claim(arrays=arrays, **raw)
+    try:
+        raw = files.read_json(path)
+        if raw.pop("schema") > SCHEMA:
+            raise InputError(f"{path} was written by a newer hpc-sweep", "use that one")
+        return claim_of(raw)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedError(f"{path} cannot be read: {_said(error)}", _RESTORE) from error
+
+
+def _said(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)
 
 
 def find(root: Path, name: str | None) -> Sweep:

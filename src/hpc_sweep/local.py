@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -38,7 +39,8 @@ def gpus() -> list[str]:
     """The cards of this machine, by index."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [card for card in visible.split(",") if card]
+        cards = [card.strip() for card in visible.split(",") if card.strip()]
+        return cards[: cards.index("-1")] if "-1" in cards else cards  # CUDA's own way to say: no further card
     if not shutil.which("nvidia-smi"):
         return []
     try:
@@ -104,8 +106,10 @@ def tasks(sweep: Sweep, submission: Submission) -> list[Task]:
 
 def cancel(sweep: Sweep, number: int) -> None:
     """Ask the runner to end: its workers save what they can."""
+    if not alive(sweep, number):
+        return
     events, _ = files.read_events(files.read_bytes(path(sweep, number)))
-    if events and alive(sweep, number):
+    if events:
         os.kill(events[0]["pid"], signal.SIGTERM)
 
 
@@ -116,29 +120,38 @@ class Runner:
         os.set_inheritable(descriptor, False)
         self.sweep, self.number, self.descriptor = sweep, number, descriptor
         self.claim = sweep.submission(number).claim
-        self.free = list(range(at_once))
+        self.free = at_once
         self.cards = gpus()
-        self.running: dict[int, tuple[int, int, subprocess.Popen[bytes]]] = {}
+        self.cards_in_all = len(self.cards)
+        self.running: dict[int, tuple[int, list[str], subprocess.Popen[bytes]]] = {}
         self.stopping = False
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
-        for _, _, worker in self.running.values():
-            worker.send_signal(signal.SIGTERM)
+        for pid in self.running:
+            os.kill(pid, signal.SIGTERM)  # not through Popen, which may reap it unseen
 
     def run(self) -> None:
         """Start every shard in its turn and wait for all."""
         self._note("runner", pid=os.getpid())
         waiting = [(a, t) for a, array in enumerate(self.claim.arrays) for t in range(len(array.shards))]
         while self.running or (waiting and not self.stopping):
-            while waiting and self.free and not self.stopping:
+            while waiting and not self.stopping and self._fits(waiting[0][0]):
                 self._start(*waiting.pop(0))
             self._reap()
 
+    def _wanted_cards(self, array: int) -> int:
+        return min(self.cards_in_all, int(self.claim.arrays[array].resources.get("gpus") or 0))
+
+    def _fits(self, array: int) -> bool:
+        return self.free > 0 and len(self.cards) >= self._wanted_cards(array)
+
     def _start(self, array: int, task: int) -> None:
-        slot = self.free.pop(0)
+        wanted = self._wanted_cards(array)
+        cards, self.cards = self.cards[:wanted], self.cards[wanted:]
+        self.free -= 1
         shard = self.claim.first_shard(array) + task
         log = self.sweep.logs / f"local_{self.number:03d}_{shard}.out"
         command = [sys.executable, "-P", "-u", "-m", "hpc_sweep.worker", str(self.sweep.folder)]
@@ -146,29 +159,35 @@ class Runner:
         with log.open("ab") as output:
             worker = subprocess.Popen(
                 [*command, str(self.number), str(array)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=self._environment(array, task, slot), preexec_fn=lambda: die_with_parent(runner),
+                env=_environment(task, cards), preexec_fn=lambda: die_with_parent(runner),
             )  # fmt: skip
-        self.running[worker.pid] = (shard, slot, worker)
-
-    def _environment(self, array: int, task: int, slot: int) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SUBMITIT_"))}
-        wanted = int(self.claim.arrays[array].resources.get("gpus") or 0)
-        if wanted and self.cards:
-            kept["CUDA_VISIBLE_DEVICES"] = ",".join(self.cards[slot * wanted : (slot + 1) * wanted])
-        return {**kept, "HPC_SWEEP_TASK": str(task)}
+        self.running[worker.pid] = (shard, cards, worker)
+        if self.stopping:  # the signal came while this one was being started
+            os.kill(worker.pid, signal.SIGTERM)
 
     def _reap(self) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             time.sleep(0.02)
             return
-        shard, slot, worker = self.running.pop(pid)
+        shard, cards, worker = self.running.pop(pid)
         worker.returncode = os.waitstatus_to_exitcode(status)
-        self.free.append(slot)
+        self.free += 1
+        self.cards = sorted([*self.cards, *cards])
         self._note("exit", shard=shard, code=worker.returncode)
 
     def _note(self, event: str, **fields: int) -> None:
-        os.write(self.descriptor, (files.canonical({"event": event, **fields}) + "\n").encode())
+        line = files.canonical({"event": event, **fields}) + "\n"
+        with suppress(OSError):  # a full disk must not end the other workers; the attempts tell the same
+            os.write(self.descriptor, line.encode())
+
+
+def _environment(task: int, cards: list[str]) -> dict[str, str]:
+    """What a worker gets: nothing of a Slurm job around us, and its own cards where it asked for some."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SUBMITIT_"))}
+    if cards:
+        kept["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
+    return {**kept, "HPC_SWEEP_TASK": str(task)}
 
 
 if __name__ == "__main__":

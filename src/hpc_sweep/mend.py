@@ -12,6 +12,7 @@ from hpc_sweep import files, local, slurm
 from hpc_sweep.child import KINDS
 from hpc_sweep.cluster import Profile
 from hpc_sweep.errors import InputError, RefusedError
+from hpc_sweep.shards import MARGIN
 from hpc_sweep.status import PointStatus, Status
 
 MENDABLE = ("failed", "lost", "damaged")
@@ -84,15 +85,21 @@ def policy(status: PointStatus, given: dict[str, Any], profile: Profile) -> dict
         doubled = 2 * float(given.get("mem") or _memory_share(given, profile))
         given["mem"] = min(doubled, most) if most else doubled
     elif status.kind == "timeout":
-        most = profile.limits.minutes / (1.5 * given["points_per_shard"]) if profile.limits.minutes else None
-        doubled = 2 * float(given["minutes"])
-        given["minutes"] = min(doubled, most) if most else doubled
+        given |= _longer(float(given["minutes"]), int(given["points_per_shard"]), profile.limits.minutes)
     elif status.kind == "oom":
         given["accumulate"] = 2 * int(given.get("accumulate") or 1)
     elif status.kind == "node-fail" and status.node:
         excluded = [n for n in str(given.get("exclude") or "").split(",") if n]
         given["exclude"] = ",".join(dict.fromkeys([*excluded, status.node]))
     return given
+
+
+def _longer(minutes: float, points: int, limit: int | None) -> dict[str, Any]:
+    """Twice the time for each point; where that is more than a task may take, fewer points in a task."""
+    if limit is None:
+        return {"minutes": 2 * minutes}
+    minutes = max(minutes, min(2 * minutes, limit / MARGIN))
+    return {"minutes": minutes, "points_per_shard": max(1, min(points, int(limit / (MARGIN * minutes))))}
 
 
 def _memory_share(given: Mapping[str, Any], profile: Profile) -> float:
@@ -106,7 +113,7 @@ def _wished(given: dict[str, Any], wishes: Wishes) -> dict[str, Any]:
     if wishes.mem is not None:
         given["mem"] = wishes.mem
     if wishes.minutes is not None:
-        given["minutes"] = wishes.minutes / (1.5 * given["points_per_shard"])
+        given["minutes"] = wishes.minutes / (MARGIN * given["points_per_shard"])
     if wishes.exclude is not None:
         given["exclude"] = wishes.exclude
     return given

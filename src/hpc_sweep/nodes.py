@@ -73,13 +73,17 @@ class Document:
     text: str
     root: Mapping
     problems: list[Problem] = field(default_factory=list)
-    _places: set[tuple[int, int]] = field(default_factory=set, repr=False)
+    _places: set[Mark] = field(default_factory=set, repr=False)
 
     def report(self, mark: Mark, message: str, hint: str | None = None) -> None:
         """Note a mistake; the first one at a place is kept, for the next would only follow from it."""
-        if mark[:2] not in self._places:
-            self._places.add(mark[:2])
+        if not self.blames(mark):
+            self._places.add(mark)
             self.problems.append(Problem(*mark, shorten(message, 400), shorten(hint, 400) if hint else None))
+
+    def blames(self, mark: Mark) -> bool:
+        """Whether something was reported at this place."""
+        return mark in self._places
 
     def add(self, problems: Iterable[Problem]) -> None:
         for p in problems:
@@ -113,7 +117,7 @@ def show(node: Node) -> str:
 
 def shorten(text: str, width: int = 40) -> str:
     """Text that fits into a sentence: one line, no control characters."""
-    clean = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    clean = "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
     return clean if len(clean) <= width else clean[: width - 3] + "..."
 
 

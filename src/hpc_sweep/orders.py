@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import getpass
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc_sweep import files, launch, ledger, mend, status
 from hpc_sweep import grid as grids
 from hpc_sweep import job as jobs
-from hpc_sweep import launch, ledger, mend, script, status
 from hpc_sweep.cluster import check
 from hpc_sweep.errors import InputError
 from hpc_sweep.launch import Proposal
 from hpc_sweep.project import Project
 from hpc_sweep.status import PointStatus, Status
 
+_TIME = re.compile(r"(?:(?P<days>\d{1,4})-)?(?P<first>\d{1,6})(?::(?P<minutes>\d\d?))?", re.ASCII)
 _RACES = 20  # as many people submitting at the same moment as anybody has seen, and some
 
 
@@ -89,7 +91,8 @@ def from_failures(
 ) -> Order:
     """What `rerun` starts: failed, lost and damaged points, each with what its kind of failure needs."""
     if name is not None and not (project.sweeps / name).is_dir() and not Path(name).is_dir():
-        name, points = None, [name, *points]  # `rerun 3fa9c1`: a point of the newest sweep
+        points = [name, *points]  # `rerun 3fa9c1`: a point of the newest sweep
+        name = None
     sweep = project.sweep(name)
     wishes = mend.Wishes(mem, minutes(time) if time else None, exclude)
     first = status.compute(sweep, file_delay=project.file_delay(sweep))
@@ -127,27 +130,39 @@ def axis_filter(only: Sequence[str], axes: dict[str, list[Any]]) -> Callable[[Po
         name, sign, value = text.partition("=")
         if not sign or name not in axes:
             raise InputError(f"--only {text}: there is no axis `{name}`", f"the axes: {', '.join(axes) or 'none'}")
-        known = {str(v) for v in axes[name]}
-        if value not in known:
-            raise InputError(f"--only {text}: axis `{name}` has no such value", f"it has {', '.join(sorted(known))}")
-        wanted.setdefault(name, set()).add(value)
-    return lambda s: all(str(s.point.axes.get(name)) in values for name, values in wanted.items())
+        found = {_written(v) for v in axes[name] if _means(value, v)}
+        if not found:
+            known = ", ".join(map(_written, axes[name]))
+            raise InputError(f"--only {text}: axis `{name}` has no such value", f"it has {known}")
+        wanted.setdefault(name, set()).update(found)
+    return lambda s: all(_written(s.point.axes.get(name)) in values for name, values in wanted.items())
+
+
+def _written(value: Any) -> str:
+    """A value as a grid has it: text without quotes, `true` and not `True`."""
+    return value if isinstance(value, str) else files.canonical(value)
+
+
+def _means(text: str, value: Any) -> bool:
+    """Whether this is a way to write the value: `1e-4` is 0.0001."""
+    if text == _written(value):
+        return True
+    try:
+        return type(value) is not bool and float(text) == value
+    except ValueError:
+        return False
 
 
 def minutes(text: str) -> float:
-    """`90`, `1:30` or `1-00:00` as minutes."""
-    days, _, rest = text.rpartition("-")
-    parts = rest.split(":")
-    try:
-        numbers = [int(part) for part in parts]
-        total = numbers[0] if len(parts) == 1 else 60 * numbers[0] + numbers[1]
-        if len(parts) > 2 or min(numbers) < 0 or (len(parts) == 2 and numbers[1] > 59):
-            raise ValueError(text)
-        total += 24 * 60 * int(days) if days else 0
-    except ValueError:
+    """`90`, `1:30`, `1-12` or `1-12:30` as minutes, read as Slurm reads them."""
+    match = _TIME.fullmatch(text)
+    if match is None or int(match["minutes"] or 0) > 59:
         raise InputError(
-            f"--time {text} is not a time", "minutes (90), hours and minutes (1:30), days (1-12:00)"
-        ) from None
+            f"--time {text} is not a time", "minutes (90), hours and minutes (1:30), days and hours (1-12)"
+        )
+    first, minutes = int(match["first"]), match["minutes"]
+    hours = match["days"] is not None or minutes is not None
+    total = 1440 * int(match["days"] or 0) + (60 * first if hours else first) + int(minutes or 0)
     if total == 0:
         raise InputError("--time 0 leaves no time to run")
     return float(total)
@@ -155,10 +170,7 @@ def minutes(text: str) -> float:
 
 def scripts(proposal: Proposal, root: Path) -> list[str]:
     """The sbatch texts of a proposal, as `submit` would write them."""
-    if proposal.profile.scheduler != "slurm" or not proposal.chosen:
-        return []
-    claim = launch.draft(proposal, {"file": "sweep.json", "points": "points.jsonl", "text": ""})
-    return [script.text(proposal.profile, proposal.sweep.folder, claim, k, root) for k in range(len(claim.arrays))]
+    return launch.scripts(proposal, root)
 
 
 def cancel(project: Project, sweep: ledger.Sweep, only: Sequence[str]) -> mend.Cancelled:

@@ -126,14 +126,13 @@ def cross(status: Status, axis: str, other: str) -> dict[tuple[Any, Any], tuple[
 
 @dataclass(frozen=True)
 class Outlook:
-    """GPU hours used, planned and left (0 where no card was asked for); seconds until the end, and how sure."""
+    """GPU hours used, planned and left (0 where no card was asked for), and the time that it will take."""
 
     used: float
     planned: float
     left: float
-    work: float  # seconds of running still to be done, over all points
-    finish_in: float | None  # None while nothing runs
-    spread: float
+    takes: float  # seconds, if all runs at once that may
+    spread: float  # how many more or fewer it may be
 
 
 @dataclass(frozen=True)
@@ -169,9 +168,9 @@ def outlook(status: Status) -> Outlook:
             longest = max(longest, seconds)
             shards[place.number, place.at_once].add(point.shard)
     at_once = sum(min(len(live), allowed or len(live)) for (_, allowed), live in shards.items())
-    finish = max(work / at_once, longest) if at_once and status.count("running") else None
+    takes = max(work / max(at_once, 1), longest)
     planned = sum(_planned(a) for s in status.submissions for a in s.claim.arrays)
-    return Outlook(status.used_gpu_hours, planned, left, work, finish, (finish or 0.0) * _spread(ratios))
+    return Outlook(status.used_gpu_hours, planned, left, takes, max(takes * _spread(ratios), longest / 2))
 
 
 def _spread(ratios: Sequence[float]) -> float:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpc_sweep.errors import InputError
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -40,6 +42,8 @@ def here(environ: Mapping[str, str]) -> Place:
     if "HPC_SWEEP_TASK" in environ:
         job = f"local-{os.getpid()}"
         return Place(job, int(environ["HPC_SWEEP_TASK"]), 0, host, 0, 1, 0, 1, False)
+    if "SLURM_JOB_ID" not in environ:
+        raise InputError("a worker is started by Slurm or by `hpc-sweep submit`, not by hand")
     array = environ.get("SLURM_ARRAY_JOB_ID")
     task = int(environ.get("SLURM_ARRAY_TASK_ID", "0"))
     return Place(
@@ -64,9 +68,9 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def oom_kills() -> int:
+def oom_kills(root: Path = Path("/")) -> int:
     """How many processes the kernel has killed for memory in this control group; 0 where it does not tell."""
-    for file in _memory_files():
+    for file in _memory_files(root):
         try:
             match = re.search(r"^oom_kill (\d+)", file.read_text(), re.MULTILINE)
         except OSError:
@@ -76,18 +80,18 @@ def oom_kills() -> int:
     return 0
 
 
-def _memory_files() -> list[Path]:
+def _memory_files(root: Path) -> list[Path]:
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:
         return []
     found = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers == "memory":
-            found.append(Path(f"/sys/fs/cgroup/memory{path}/memory.oom_control"))
+        if "memory" in controllers.split(","):
+            found.append(root / f"sys/fs/cgroup/memory{path}/memory.oom_control")
         elif controllers == "":
-            found.append(Path(f"/sys/fs/cgroup{path}/memory.events"))
+            found.append(root / f"sys/fs/cgroup{path}/memory.events")
     return found
 
 
@@ -120,4 +124,4 @@ def shorten(path: str, root: Path) -> str:
     marker = ".zip/"
     if marker in path:
         return path.split(marker, 1)[1]
-    return os.path.relpath(path, root) if path.startswith(str(root)) else path
+    return os.path.relpath(path, root) if Path(path).is_relative_to(root) else path

@@ -130,8 +130,9 @@ class Question:
 
     def _try(self, combination: Combination) -> list[ErrorDetails]:
         """Resolve one combination, or give the errors that have a place; others wait until all are known."""
+        values = to_json(self._values(combination))
         try:
-            model = self._validator.validate_json(to_json(self._values(combination)))
+            model = self._validator.validate_json(values)
             self.configs[combination] = self._serializer.to_python(model, mode="json", by_alias=True)
         except ValidationError as error:
             return self._placed(error, combination)

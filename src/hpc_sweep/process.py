@@ -39,12 +39,16 @@ class Process:
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self.kill()
         if not select.select([self._reading], [], [], timeout)[0]:
-            return []
+            return None if self._over() else []
         data = os.read(self._reading, 1 << 16)
         if not data:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def _over(self) -> bool:
+        """Whether the child has ended, though processes that it left behind hold its end of the pipe."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def warn(self) -> None:
         """Ask the child to save and stop at its next step boundary."""

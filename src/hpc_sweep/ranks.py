@@ -110,8 +110,9 @@ class Ranks:
 
     def end(self) -> None:
         """On rank 0: dismiss the others, then clear the meeting place."""
-        if self.alone or not self.folder.is_dir():
+        if self.alone:
             return
+        files.make_folder(self.folder)  # the others wait there, even where no point was left to run
         files.write_atomic(self.folder / f"turn-{self.turn + 1}.json", b"{}")
         until = time.monotonic() + _GOODBYE
         while len(list(self.folder.glob("bye-*"))) < self.place.world_size - 1 and time.monotonic() < until:

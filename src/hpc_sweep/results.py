@@ -10,16 +10,17 @@ import csv
 import io
 import json
 import mmap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5f, h5g, h5p, string_dtype
+from h5py import h5d, h5f, h5g, h5l, h5p, string_dtype
 
-from hpc_sweep import dump, files, structure
+from hpc_sweep import dump, files, headers, structure
 from hpc_sweep.errors import DamagedError, InputError
 from hpc_sweep.job import History
 
@@ -59,37 +60,29 @@ class Results:
     @property
     def points(self) -> int:
         """How many points' histories and arrays there are."""
-        return int(h5g.open(self._file[0], POINTS).get_num_objs())
+        return int(_child(self._file[0], POINTS).get_num_objs())
 
     def history(self, id: str) -> History:
         """Every number that the run logged, by name."""
-        group = self._group(id)
-        if structure.HISTORY not in self._names(group):
-            return {}
-        return dump.history_of(self._read(group, structure.HISTORY))
+        kept = self._read(id, lambda name: name == structure.HISTORY)
+        return dump.history_of(kept[structure.HISTORY]) if kept else {}
 
     def arrays(self, id: str) -> dict[str, dump.Array]:
         """Every array that the run returned."""
-        group = self._group(id)
-        names = [name for name in self._names(group) if name != structure.HISTORY]
-        return {name: dump.as_given(self._read(group, name)) for name in names}
+        return {name: dump.as_given(a) for name, a in self._read(id, lambda name: name != structure.HISTORY).items()}
+
+    def _read(self, id: str, wanted: Callable[[str], bool]) -> dict[str, dump.Array]:
+        if not structure.POINT_ID.match(id):
+            raise InputError(f"`{id}` is not the id of a point")
+        file, image = self._file
+        with _unreadable(self.path):
+            group = _child(_child(file, POINTS), id.encode())
+            links = [link for link in structure.links_of(group) if wanted(link.name.decode())]
+            return {link.name.decode(): _array(group, link, image) for link in links}
 
     @cached_property
     def _file(self) -> tuple[h5f.FileID, mmap.mmap]:
         return _open(self.path)
-
-    def _group(self, id: str) -> h5g.GroupID:
-        file, _ = self._file
-        if id not in {row.id for row in self.rows}:
-            raise InputError(f"{self.path} holds no point {id}")
-        return h5g.open(h5g.open(file, POINTS), id.encode())
-
-    def _names(self, group: h5g.GroupID) -> list[str]:
-        return [group.get_objname_by_idx(n).decode() for n in range(group.get_num_objs())]
-
-    def _read(self, group: h5g.GroupID, name: str) -> dump.Array:
-        structure.check_link(group, name.encode(), self._file[1])
-        return dump.stored(h5d.open(group, name.encode()))
 
 
 def load(folder: Path) -> Results:
@@ -104,13 +97,13 @@ def read(path: Path) -> Results:
     """The rows of a `results.h5`, whatever it is called."""
     file, image = _open(path)
     try:
-        with structure.unreadable_is_damaged():
-            structure.check_link(file, ROWS, image)
-            document = json.loads(dump.stored(h5d.open(file, ROWS)).tobytes())
-        if document["schema"] > SCHEMA:
-            raise InputError(f"{path} was written by a newer hpc-sweep", "use that one, or collect again")
-        rows = tuple(Row(**row) for row in document["rows"])
-        return Results(path, document["name"], document["expected"], rows)
+        with _unreadable(path):
+            link = next(link for link in structure.links_of(file) if link.name == ROWS)
+            document = json.loads(_array(file, link, image).tobytes())
+            if document["schema"] > SCHEMA:
+                raise InputError(f"{path} was written by a newer hpc-sweep", "use that one, or collect again")
+            rows = tuple(Row(**row) for row in document["rows"])
+            return Results(path, document["name"], document["expected"], rows)
     finally:
         file.close()
         image.close()
@@ -190,9 +183,27 @@ def _open(path: Path) -> tuple[h5f.FileID, mmap.mmap]:
     access = h5p.create(h5p.FILE_ACCESS)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_file_locking(False, True)  # it is replaced, never changed; not every file system can lock
-    try:
+    with _unreadable(path):
         with open(path, "rb") as file:
             image = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        headers.root(image)
         return h5f.open(str(path).encode(), h5f.ACC_RDONLY, access), image
-    except (OSError, ValueError) as error:
+
+
+def _child(group: Any, name: bytes) -> h5g.GroupID:
+    if not group.links.exists(name) or group.links.get_info(name).type != h5l.TYPE_HARD:
+        raise InputError(f"there is no {name.decode()} in what was collected")
+    return h5g.open(group, name)
+
+
+def _array(group: Any, link: headers.Link, image: mmap.mmap) -> dump.Array:
+    structure.check_array(image, link)
+    return dump.stored(h5d.open(group, link.name))
+
+
+@contextmanager
+def _unreadable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (*structure.UNREADABLE, StopIteration, DamagedError) as error:
         raise DamagedError(f"{path} cannot be read: {error}", "collect again: hpc-sweep collect") from error

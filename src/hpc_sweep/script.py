@@ -17,12 +17,15 @@ from hpc_sweep.errors import InputError
 from hpc_sweep.ledger import Array, Claim
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@,+=/-]{0,119}\Z")
+_NODES = re.compile(r"[A-Za-z0-9][A-Za-z0-9._,\[\]-]{0,3999}\Z")
 
 
 def text(profile: Profile, sweep: Path, claim: Claim, k: int, root: Path, jobs: Mapping[int, str] | None = None) -> str:
     """The text of the sbatch script of one array, made by Submitit."""
     from submitit.slurm.slurm import _make_sbatch_string  # the executor itself wants srun on this machine
 
+    for folder in (sweep, root):
+        _check_folder(folder)
     array, known = claim.arrays[k], jobs or {}
     r = array.resources
     ranks = int(r["nodes"]) * int(r["tasks_per_node"])
@@ -30,12 +33,14 @@ def text(profile: Profile, sweep: Path, claim: Claim, k: int, root: Path, jobs: 
     warn = f"USR2@{r['warn_seconds']}"
     more = {"signal": warn if ranks > 1 else f"B:{warn}", "requeue": True, "chdir": str(root), **profile.extra}
     if r.get("exclude"):
-        more["exclude"] = r["exclude"]
+        more["exclude"] = _checked(str(r["exclude"]), _NODES) or ""
+    if array.after:
+        more["kill-on-invalid-dep"] = "yes"  # else it waits for ever for what has failed
     worker = [sys.executable, "-P", "-u", "-m", "hpc_sweep.worker", str(sweep), str(claim.number), str(k)]
     script: str = _make_sbatch_string(
         command=("" if ranks > 1 else "exec ") + shlex.join(worker),
         folder=sweep / "logs",
-        job_name=_checked(array.name),
+        job_name=_checked(array.name) or "",
         partition=_checked(profile.partition),
         account=_checked(profile.account),
         qos=_checked(profile.qos),
@@ -48,7 +53,7 @@ def text(profile: Profile, sweep: Path, claim: Claim, k: int, root: Path, jobs: 
         dependency=_dependency(array, known),
         array_parallelism=int(r.get("at_once") or len(array.shards)),
         map_count=len(array.shards),
-        wckey=None,
+        wckey=None,  # type: ignore[arg-type]  # left out: a site may know no such key
         stderr_to_stdout=True,
         additional_parameters=more,
         use_srun=ranks > 1,
@@ -89,8 +94,14 @@ def _dependency(array: Array, jobs: Mapping[int, str]) -> str | None:
     return ",".join(parts) or None
 
 
-def _checked(value: str | None) -> str | None:
+def _checked(value: str | None, allowed: re.Pattern[str] = _SAFE) -> str | None:
     """The last look at a text before it reaches a shell."""
-    if value is not None and not _SAFE.match(value):
-        raise InputError(f"{value!r} cannot be passed to Slurm: letters, digits and . _ : @ , + = / - only")
+    if value is not None and not allowed.match(value):
+        signs = ". _ : @ , + = / -" if allowed is _SAFE else ". _ , - [ ]"
+        raise InputError(f"{value!r} cannot be passed to Slurm: letters, digits and {signs} only")
     return value
+
+
+def _check_folder(path: Path) -> None:
+    if re.search(r"[%\\\x00-\x1f\x7f]", str(path)):
+        raise InputError(f"{str(path)!r}: Slurm cannot work in a folder with % or a backslash or a line break")

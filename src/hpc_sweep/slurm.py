@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hpc_sweep.errors import SurroundingsError
@@ -16,7 +16,9 @@ ENDED = frozenset(
     ["BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED"]
     + ["NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"]
 )
+_WHO = re.compile(r"^\w+: (error|fatal): ")
 _QUEUE_FORMAT = "%F|%K|%T|%r|%N|%M|%j"
+_JOB_ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[(\d+(?:[-,]\d+)*)(?:%\d+)?\]))?(\..+)?")
 _HISTORY_FIELDS = "JobID,JobName%80,State,ExitCode,DerivedExitCode,NodeList,Reason,ElapsedRaw"
 
 
@@ -49,7 +51,7 @@ class SilentError(SurroundingsError):
 
 def ask(command: Sequence[str], timeout: float = TIMEOUT, environment: Mapping[str, str] = os.environ) -> str:
     """Run one Slurm command; whatever goes wrong is a SilentError that quotes it."""
-    environment = {**environment, "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"}
+    environment = {**environment, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", timeout=timeout, env=environment
@@ -61,7 +63,8 @@ def ask(command: Sequence[str], timeout: float = TIMEOUT, environment: Mapping[s
     except OSError as error:
         raise SilentError(f"`{command[0]}` cannot be run: {error}") from None
     if done.returncode:
-        words = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()[-1]
+        lines = (done.stderr.strip() or done.stdout.strip() or "no reason given").splitlines()
+        words = "; ".join(_WHO.sub("", line) for line in lines[-3:])  # the last is the rule, one before it the limit
         raise SilentError(f"`{command[0]}` failed: {words}")
     return done.stdout
 
@@ -69,13 +72,13 @@ def ask(command: Sequence[str], timeout: float = TIMEOUT, environment: Mapping[s
 def queue(names: Iterable[str]) -> list[Task]:
     """The tasks of these job names that the controller knows: all that live, and those that ended lately."""
     command = ["squeue", "-h", "-r", "-t", "all", "-o", _QUEUE_FORMAT, f"--name={','.join(names)}"]
-    return [task for line in ask(command).splitlines() if (task := _queue_line(line))]
+    return [_queue_line(line) for line in filter(str.strip, ask(command).splitlines())]
 
 
-def _queue_line(line: str) -> Task | None:
+def _queue_line(line: str) -> Task:
     fields = line.split("|")
     if len(fields) != 7 or not fields[0].isdigit():
-        return None
+        raise SilentError(f"`squeue` answered {line[:100]!r}, which is no task")
     job, index, state, reason, node, _elapsed, name = fields
     return Task(job, int(index) if index.isdigit() else 0, name, state, reason, node)
 
@@ -85,18 +88,28 @@ def history(jobs: Iterable[str]) -> list[Task]:
     command = ["sacct", "-n", "-P", "--delimiter=|", "-j", ",".join(jobs), "-o", _HISTORY_FIELDS]
     tasks: dict[tuple[str, int], Task] = {}
     steps: dict[tuple[str, int], list[str]] = {}
-    for line in ask(command).splitlines():
+    for line in filter(str.strip, ask(command).splitlines()):
         fields = line.split("|")
-        match = re.fullmatch(r"(\d+)(?:_(\d+))?(\..+)?", fields[0])
-        if not match or len(fields) < 8:
-            continue
-        key = (match[1], int(match[2] or 0))
+        match = _JOB_ID.fullmatch(fields[0])
+        if len(fields) < 8:
+            raise SilentError(f"`sacct` answered {line[:100]!r}, which is no task")
+        if not match:
+            continue  # a part of somebody's heterogeneous job
+        job, one, several, step = match.groups()
         state = fields[2].split()[0] if fields[2] else ""
-        if match[3]:
-            steps.setdefault(key, []).append(state)
-        else:
-            tasks[key] = Task(*key, fields[1], state, fields[6], fields[5], fields[3])
+        for index in _indices(several) if several else [int(one or 0)]:
+            if step:
+                steps.setdefault((job, index), []).append(state)
+            elif not several or (job, index) not in tasks:
+                tasks[job, index] = Task(job, index, fields[1], state, fields[6], fields[5], fields[3])
     return [replace(task, steps=tuple(steps.get(key, ()))) for key, task in tasks.items()]
+
+
+def _indices(text: str) -> Iterator[int]:
+    """`0-2,7` as 0, 1, 2, 7: tasks that never started share one row."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        yield from range(int(first), int(last or first) + 1)
 
 
 @dataclass(frozen=True)

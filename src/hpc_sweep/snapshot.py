@@ -10,6 +10,7 @@ import hashlib
 import io
 import marshal
 import subprocess
+import warnings
 import zipfile
 from dataclasses import dataclass
 from importlib.util import MAGIC_NUMBER, source_hash
@@ -59,14 +60,14 @@ def take(root: Path) -> Snapshot:
         path = root / name
         if path.is_symlink() or not path.is_file():
             continue
-        data = path.read_bytes()
-        total += len(data)
+        size = path.stat().st_size
+        total += size
         if total > LIMIT:
             raise InputError(
-                f"the code of this project is over {LIMIT >> 20} MB; {name} ({len(data):,} bytes) is the last read",
+                f"the code of this project is over {LIMIT >> 20} MB with {name} ({size:,} bytes)",
                 f"keep data out of {', '.join(FOLDERS)}, or name it in .gitignore",
             )
-        sources.append((name, data))
+        sources.append((name, path.read_bytes()))
     digest = hashlib.sha256()
     for name, data in sources:
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
@@ -76,14 +77,14 @@ def take(root: Path) -> Snapshot:
 def _listing(root: Path) -> list[str]:
     listed = _git(root, "ls-files", "-z", "-co", "--exclude-standard", "--", *FOLDERS)
     if listed:
-        return sorted(name for name in listed.split("\0") if name)
+        return sorted({name for name in listed.split("\0") if name})  # a file in conflict is listed thrice
     found = (p for folder in FOLDERS for p in (root / folder).rglob("*") if "__pycache__" not in p.parts)
     return sorted(str(p.relative_to(root)) for p in found if p.is_file())
 
 
 def _git(root: Path, *words: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, encoding="utf-8", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout if done.returncode == 0 else ""
@@ -103,13 +104,21 @@ def _zipped(sources: tuple[tuple[str, bytes], ...]) -> bytes:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in sources:
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED)
-            if name.endswith(".py"):
-                archive.writestr(zipfile.ZipInfo(name + "c", _EPOCH), _compiled(name, data))
+            if name.endswith(".py") and (compiled := _compiled(name, data)):
+                archive.writestr(zipfile.ZipInfo(name + "c", _EPOCH), compiled)
     return buffer.getvalue()
 
 
 def _compiled(name: str, source: bytes) -> bytes:
-    """Byte code beside the source: an import from a zip file cannot keep its own."""
-    code = compile(source, name, "exec", dont_inherit=True)
+    """Byte code beside the source: an import from a zip file cannot keep its own. Nothing where it is not Python.
+
+    It names its file as one in a snapshot, so that a traceback shows the line that ran and not what stands there now.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            code = compile(source, f"snapshot.zip/{name}", "exec", dont_inherit=True)
+    except (SyntaxError, ValueError):  # whoever imports it will hear of it
+        return b""
     unchecked_hash = (1).to_bytes(4, "little")  # PEP 552: trust it, the source lies in the same file
     return MAGIC_NUMBER + unchecked_hash + source_hash(source) + marshal.dumps(code)

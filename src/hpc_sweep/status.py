@@ -11,7 +11,7 @@ import os
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,11 @@ from hpc_sweep.slurm import Task
 
 STATES = ("done", "damaged", "running", "waiting", "failed", "lost", "new")
 GRACE = 60.0  # seconds in which a claim may still be on its way to Slurm
+
+_A_DAY = 86_400.0
+_NEVER = "DependencyNeverSatisfied"
+_UNCLEAR = ("COMPLETED", "FAILED")  # a step may have been killed for memory: only the accounting tells of steps
+_IN_QUEUE = ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT")
 
 _KIND_OF_STATE = {
     "TIMEOUT": "timeout",
@@ -117,10 +122,28 @@ class _Shard:
         return events[-1] if events and events[-1]["event"] == "end" else None
 
     @property
+    def told_done(self) -> list[str]:
+        """The points that its attempts say are done."""
+        return [e["point"] for a in self.attempts for e in a.events if e["event"] == "done"]
+
+    @property
     def began(self) -> float:
         """When the last attempt started, by the clock of its node."""
         events = self.attempts[-1].events if self.attempts else ()
         return float(events[0].get("time", 0.0)) if events else float("inf")
+
+    @property
+    def queued(self) -> bool:
+        """Whether Slurm has (again) to start it; a laptop's runner does not tell."""
+        return self.task is not None and self.task.job != local.JOB and self.task.state in _IN_QUEUE
+
+    @property
+    def said(self) -> str:
+        """Slurm's word for what its task does, where it is not just running."""
+        if self.task is None or self.task.job == local.JOB or self.task.state == "RUNNING":
+            return ""
+        waits = self.task.state == "PENDING" and self.task.reason not in ("", "None")
+        return self.task.reason if waits else self.task.state
 
     @property
     def over(self) -> bool:
@@ -136,6 +159,7 @@ class _History:
     dones: list[dict[str, Any]] = field(default_factory=list)
     outcome: tuple[str, str, str] | None = None  # state, kind and words by the last submission that held it
     live: str = ""
+    words: str = ""  # Slurm's own, of a task that lives
     attempt: str = ""
     node: str = ""
     where: tuple[int, int] | None = None
@@ -149,16 +173,17 @@ def compute(sweep: Sweep, *, file_delay: float = 0.0, points: Sequence[Any] | No
     header = sweep.header()
     points = sweep.points_of(header) if points is None else points
     submissions = sweep.submissions()
-    dumps = sweep.dump_sizes()
     shards = _shards(sweep, submissions)
+    dumps = sweep.dump_sizes()  # after the attempts: a dump is there before the line that tells of it
     notes = _settle(sweep, shards.values(), dumps)
-    if file_delay and any(s.fate == "dead" and not s.over for s in shards.values()):
-        time.sleep(file_delay)  # a file made on another node may not be visible here yet: look again
-        dumps = sweep.dump_sizes()
-        fates = {key: (s.fate, s.task) for key, s in shards.items()}
+    if _leave_doubt(shards.values(), dumps, file_delay):
+        time.sleep(file_delay)  # a file made on another node may not be visible here yet
+        fates = {key: (s.fate, s.task, s.node_failed) for key, s in shards.items()}
         shards = _shards(sweep, submissions)
+        dumps = sweep.dump_sizes()
         for key, shard in shards.items():
-            shard.fate, shard.task = fates[key] if not shard.over else ("", None)
+            if not shard.over:
+                shard.fate, shard.task, shard.node_failed = fates[key]
     histories: dict[str, _History] = defaultdict(_History)
     gpu_seconds = 0.0
     for shard in shards.values():
@@ -171,6 +196,14 @@ def compute(sweep: Sweep, *, file_delay: float = 0.0, points: Sequence[Any] | No
         jobs_found={(s.submission.number, s.array_number): s.task.job for s in shards.values() if s.task},
         unreached=frozenset((s.submission.number, s.array_number) for s in shards.values() if s.fate == "unreached"),
     )  # fmt: skip
+
+
+def _leave_doubt(shards: Iterable[_Shard], dumps: dict[str, Any], file_delay: float) -> bool:
+    """Whether the files may have changed since they were read: Slurm has ended a task of which they tell no end."""
+    return any(
+        (s.fate == "dead" and not s.over) or (file_delay > 0 and any(p not in dumps for p in s.told_done))
+        for s in shards
+    )
 
 
 def _shards(sweep: Sweep, submissions: Iterable[Submission]) -> dict[tuple[int, int], _Shard]:
@@ -221,7 +254,7 @@ def _settle_local(sweep: Sweep, shards: list[_Shard]) -> list[str]:
             shard.task = tasks[shard.number]
             shard.fate = "dead" if shard.task.ended else "live"
             if not submission.jobs and not local.path(sweep, number).exists():
-                shard.fate = "live" if _may_arrive(submission) else "unreached"
+                shard.fate = "live" if may_arrive(submission) else "unreached"
     return notes
 
 
@@ -233,14 +266,11 @@ def _settle_slurm(shards: list[_Shard]) -> list[str]:
         for shard in shards:
             shard.fate = "live"
         return [f"Slurm is silent ({error.message}): running and waiting are guesses from the files"]
-    gone = []
     for shard in shards:
         shard.task = known.get(_task_key(shard))
-        if shard.task is None:
-            gone.append(shard)
-        else:
-            shard.fate = "dead" if shard.task.ended else "live"
-    notes = _settle_gone(gone) if gone else []
+        if shard.task is not None:
+            shard.fate = "dead" if shard.task.ended or shard.task.reason == _NEVER else "live"
+    notes = _ask_accounting(shards)
     _look_at_nodes([s for s in shards if s.fate == "dead" and s.task is not None and s.task.killed])
     return notes
 
@@ -260,34 +290,60 @@ def _look_at_nodes(shards: list[_Shard]) -> None:
             shard.node_failed = node.ill or node.up_since > shard.began
 
 
-def _settle_gone(shards: list[_Shard]) -> list[str]:
-    """Shards that the controller does not know (any more): ask the accounting how they ended."""
-    jobs = {_job(s) for s in shards} - {""}
-    known, notes = {}, []
-    if jobs:
+def _ask_accounting(shards: list[_Shard]) -> list[str]:
+    """Ask how those tasks ended that the controller does not know (any more), or of which it does not tell why."""
+    gone = [s for s in shards if s.task is None]
+    unclear = [s for s in shards if s.fate == "dead" and s.task is not None and s.task.state in _UNCLEAR]
+    jobs = {_job(s) for s in gone} | {s.task.job for s in unclear if s.task is not None}
+    known, notes = None, []
+    if jobs - {""}:
         try:
-            known = {(t.name, t.index): t for t in slurm.history(sorted(jobs))}
+            known = slurm.history(sorted(jobs - {""}))
         except slurm.SilentError:
-            notes = ["Slurm keeps no accounting here: how a task ended is read from the files alone"]
-    for shard in shards:
-        shard.task = known.get(_task_key(shard))
-        if shard.task is not None:
-            shard.fate = "dead" if shard.task.ended else "live"
-        elif not shard.attempts and not _job(shard):
-            shard.fate = "live" if _may_arrive(shard.submission) else "unreached"
-        else:
-            young = not shard.attempts and time.time() - shard.submission.claimed_at < GRACE
-            shard.fate = "live" if young else "dead"
+            notes = ["Slurm keeps no accounting here: how a task ended is read from the files alone"] if gone else []
+    tasks = {(t.name, t.index): t for t in known or ()}
+    for shard in unclear:
+        task = tasks.get(_task_key(shard))
+        shard.task = task if task is not None and task.ended else shard.task
+    heard = {t.job for t in known} if known is not None else None
+    strange = {_job(s) for s in gone if _settle_gone(s, tasks.get(_task_key(s)), heard)}
+    if strange:
+        listed = ", ".join(sorted(strange)[:3]) + (" and more" if len(strange) > 3 else "")
+        notes.append(
+            f"Slurm knows nothing of {listed}: running and waiting are guesses from the files; "
+            "is this its cluster? if it is gone for good: hpc-sweep cancel"
+        )
     return notes
 
 
-def _may_arrive(submission: Submission) -> bool:
-    """Whether the one who claimed may still be about to submit."""
+def _settle_gone(shard: _Shard, task: Task | None, heard: set[str] | None) -> bool:
+    """Give a fate to a shard that the controller does not know; True when Slurm should know its job, and does not.
+
+    `heard` are the jobs that the accounting knows; None where there is none.
+    """
+    job, age = _job(shard), time.time() - shard.submission.claimed_at
+    shard.task = task
+    if task is not None:
+        shard.fate = "dead" if task.ended else "live"
+    elif not job and not shard.attempts:
+        shard.fate = "live" if may_arrive(shard.submission) else "unreached"
+    elif age < GRACE and not shard.attempts:
+        shard.fate = "live"  # not known yet is not lost
+    elif heard is None or job in heard or not job or shard.number in shard.submission.cancelled:
+        shard.fate = "dead"
+    else:
+        since = time.time() - shard.began if shard.attempts else age
+        shard.fate = "live" if since < 60 * float(shard.array.resources["limit"]) + _A_DAY else "dead"
+    return shard.fate == "live" and task is None and bool(job) and heard is not None and job not in heard
+
+
+def may_arrive(submission: Submission) -> bool:
+    """Whether the one who claimed may still be about to submit: on this host its process tells, else its age."""
     claim = submission.claim
     if submission.closed:
         return False
-    if claim.host == socket.gethostname() and not process_lives(claim.pid):
-        return False
+    if claim.host == socket.gethostname():
+        return process_lives(claim.pid)
     return time.time() - submission.claimed_at < GRACE
 
 
@@ -347,17 +403,20 @@ def _tell(shard: _Shard, histories: dict[str, _History]) -> float:
                 settled.add(point)
                 if name == "done":
                     history.dones.append({**event, "attempt": attempt.label, "node": node})
+                    history.outcome = None
                 else:
                     history.attempt, history.node = attempt.label, node
                     history.outcome = ("failed", event["kind"], event.get("words", ""))
     for point in shard.points:
         history = histories[point]
         history.where = (shard.submission.number, shard.number)
+        history.live = ""  # a submission takes only points that no earlier one holds any more
         if point in settled:
             continue
         if shard.fate == "live" and not shard.over:
             began = begun.get(point) == (shard.attempts[-1].label if shard.attempts else "-")
-            history.live = "running" if began and shard.end is None else "waiting"
+            history.live = "running" if began and shard.end is None and not shard.queued else "waiting"
+            history.words = shard.said
         else:
             history.outcome = _outcome(shard, begun=point in begun, point=point) or history.outcome
     return used
@@ -380,7 +439,8 @@ def _fate_of_task(shard: _Shard, begun: bool, closed: dict[str, Any]) -> tuple[s
     """The kind and words of a task's own end."""
     end, task = shard.end, shard.task
     if end is not None and end["why"] in _WORDS:
-        return end["why"], end.get("words") or _WORDS[end["why"]]
+        told = closed.get("words") if end["why"] == "cancelled" and not begun else end.get("words")
+        return end["why"], told or _WORDS[end["why"]]
     if shard.number in shard.submission.cancelled or (closed and not begun):
         return "cancelled", closed.get("words") or _WORDS["cancelled"]
     if task is None:
@@ -391,7 +451,7 @@ def _fate_of_task(shard: _Shard, begun: bool, closed: dict[str, Any]) -> tuple[s
         return "node-fail", _WORDS["node-fail"] + (f" ({task.node})" if task.node else "")
     if task.killed:
         return "lost", "its worker was killed (SIGKILL)"
-    if task.reason == "DependencyNeverSatisfied":
+    if task.reason == _NEVER:
         return "cancelled", "what it needs was not done"
     kind = _KIND_OF_STATE.get(task.state, "lost")
     return kind, _WORDS[kind]
@@ -410,7 +470,7 @@ def _judge(point: Point, history: _History | None, dump: tuple[int, int, Path] |
             return PointStatus(point, "done", done=done, path=dump[2], **common)  # type: ignore[arg-type]
         return PointStatus(point, "damaged", words=why, path=dump[2], **common)  # type: ignore[arg-type]
     if history.live:
-        return PointStatus(point, history.live, **common)  # type: ignore[arg-type]
+        return PointStatus(point, history.live, words=history.words, **common)  # type: ignore[arg-type]
     if history.outcome is not None:
         state, kind, words = history.outcome
         return PointStatus(point, state, kind, words, **common)  # type: ignore[arg-type]
@@ -435,17 +495,21 @@ def _verified(
 
     try:
         data = files.read_bytes(path)
-        last = dones[-1] if dones else None
+        digest = hashlib.sha256(data).hexdigest()
         for done in dones:
-            if hashlib.sha256(data).hexdigest() == done["sha256"]:
+            if digest == done["sha256"]:
                 return done, ""
-        dumps.check(data, point, last["sha256"] if last else None, last["bytes"] if last else None)
-        dumps.read(data, point)
+        try:
+            dumps.read(data, point)
+        except DamagedError as error:
+            if dones and not error.message.startswith("holds"):  # its line tells more of what is wrong
+                dumps.check(data, point, dones[-1]["sha256"], dones[-1]["bytes"])
+            raise
     except DamagedError as error:
         return None, error.message
     except (OSError, HpcSweepError) as error:
         return None, str(error)
-    return last, ""
+    return None, ""  # whole, and the line that told of it is lost
 
 
 def _more_notes(
@@ -454,9 +518,9 @@ def _more_notes(
     notes = []
     shards = list(shards)
     for number in sorted({s.submission.number for s in shards if s.fate == "unreached" and not _refused(s)}):
-        notes.append(
-            f"submission {number:03d} never reached Slurm; `hpc-sweep submit` or `rerun` takes its points up again"
-        )
+        where = {s.submission.claim.cluster for s in shards if s.submission.number == number}
+        what = "was never started" if where == {"local"} else "never reached Slurm"
+        notes.append(f"submission {number:03d} {what}; `hpc-sweep submit` or `rerun` takes its points up again")
     for submission in {s.submission.number: s.submission for s in shards}.values():
         if submission.closed:
             words = submission.closed["words"]
@@ -465,6 +529,7 @@ def _more_notes(
         hashes = {d["sha256"][:12] for d in history.dones}
         if len(hashes) > 1:
             notes.append(f"{point}: {len(history.dones)} attempts disagree: {', '.join(sorted(hashes))}")
+    notes += _other_code(found, {s.submission.number: s.submission for s in shards})
     torn = sum(a.torn for s in shards for a in s.attempts)
     if torn:
         notes.append(f"{torn} torn line{'s' if torn > 1 else ''} in attempts/ skipped")
@@ -476,3 +541,19 @@ def _more_notes(
             f"{len(elsewhere)} points of an earlier grid are kept" + (f", {live} of them still live" if live else "")
         )
     return notes
+
+
+def _other_code(found: list[PointStatus], submissions: dict[int, Submission]) -> list[str]:
+    """Whether what is done was done by one and the same code as what was submitted last."""
+    if not submissions:
+        return []
+    newest = submissions[max(submissions)].claim.code
+    other = sum(p.state == "done" and code_of(p, submissions) not in ("", newest["fingerprint"]) for p in found)
+    points = f"{other} point{'s' if other > 1 else ''}"
+    return [f"{points} ran on other code than what was submitted last ({newest['label']})"] if other else []
+
+
+def code_of(point: PointStatus, submissions: Mapping[int, Submission]) -> str:
+    """The fingerprint of the code that a finished point ran on; empty when the line that told of it is lost."""
+    number = int(point.done["attempt"].split("-")[0]) if point.done else -1
+    return str(submissions[number].claim.code["fingerprint"]) if number in submissions else ""

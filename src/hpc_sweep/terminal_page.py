@@ -1,6 +1,7 @@
 """A page: how many columns there are and which characters. Lays words, tables and commands out as styled lines.
 
-Every text passes through `Page.text`, so nothing that steers a terminal gets further, and nothing is wider than asked.
+Every text passes through `Page.text`, so that nothing gets further that steers a terminal. Nothing is wider than the
+page but commands, paths and what is shown verbatim: those stay whole, to be copied.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class Page:
         text = words.one_line(text)
         return text if self.utf8 or text.isascii() else words.ascii_only(text)
 
+    def verbatim(self, text: str, style: str = "") -> list[Line]:
+        """Lines of a program or a log as they are, but for what could steer a terminal."""
+        shown = words.clean(text) if self.utf8 else words.ascii_only(words.clean(text))
+        return [[(row, style)] if style else [row] for row in shown.split("\n")]
+
     def part(self, part: Part) -> Part:
         return self.text(part) if isinstance(part, str) else (self.text(part[0]), part[1])
 
@@ -90,10 +96,18 @@ class Page:
             text = longer
         return self.cut(text, room)
 
+    def titled(self, name: str, text: str) -> list[Line]:
+        """What this is: a name, and the whole of a sentence after it."""
+        name = self.text(name)
+        if width_of(name) + 4 > self.width // 2 and width_of(name) + 4 + width_of(self.text(text)) > self.width:
+            return [[(name, "strong")], *self.wrapped(text, "    ")]
+        first, *more = self.wrapped(text, f"{name}    ")
+        return [[(name, "strong"), "    ", *first[1:]], *more]
+
     def wrapped(self, text: str, before: str = "", style: str = "") -> list[Line]:
         """A sentence over as many lines as it takes, the later ones below the first."""
         room = max(20, self.width - width_of(before))
-        rows = textwrap.wrap(self.text(text), room, break_on_hyphens=False) or [""]
+        rows = textwrap.wrap(self.text(text), room, break_on_hyphens=False, break_long_words=False) or [""]
         blank = " " * width_of(before)
         return [[blank if i else before, (row, style) if style else row] for i, row in enumerate(rows)]
 
@@ -115,6 +129,19 @@ class Page:
         shown = self._shown(columns, natural, indent)
         widths = self._widths(columns, natural, shown, indent)
         return [self._row(columns, row, widths, indent) for row in cells]
+
+    def fits(self, columns: Sequence[Column], rows: Sequence[Sequence[Part]], indent: int = 2) -> bool:
+        """Whether a table needs nothing left out or cut."""
+        return _total(filter(None, self._measured(columns, rows)[1]), indent) <= self.width
+
+    def _measured(
+        self, columns: Sequence[Column], rows: Sequence[Sequence[Part]]
+    ) -> tuple[list[list[Part]], list[int]]:
+        """The cells, with the heading first, and the width that each column would like."""
+        cells = [[self.part(part) for part in row] for row in rows]
+        if any(c.title for c in columns):
+            cells.insert(0, [(self.text(c.title), "dim") for c in columns])
+        return cells, [max([c.wide, *(width_of(content(row[i])) for row in cells)]) for i, c in enumerate(columns)]
 
     def _shown(self, columns: Sequence[Column], natural: Sequence[int], indent: int) -> list[int]:
         shown = [i for i in range(len(columns)) if natural[i]]
@@ -145,8 +172,11 @@ class Page:
             line += [*(["  "] if k else []), *([pad, styled] if columns[i].right else [styled, pad])]
         return trimmed(line)
 
-    def facts(self, rows: Iterable[tuple[str, str, str]], label: int = 8) -> list[Line]:
-        """A label, a fact, and what belongs to it: beside it where there is room, else below."""
+    def facts(self, rows: Iterable[tuple[str, str, str]], label: int = 8, whole: bool = False) -> list[Line]:
+        """A label, a fact, and what belongs to it: beside it where there is room, else below.
+
+        Facts that are paths or commands are kept `whole`.
+        """
         rows = [(self.text(a), self.text(b), self.text(c)) for a, b, c in rows]
         start = 2 + label + 2
         fits = [width_of(b) for _, b, c in rows if c and start + width_of(b) + 3 + width_of(c) <= self.width]
@@ -158,22 +188,24 @@ class Page:
                 pad = " " * (max(column, width_of(fact)) - width_of(fact))
                 lines.append([before, fact, f"{pad}   ", (aside, "dim")])
             else:
-                lines += self.wrapped(fact, before)
+                lines += [[before, fact]] if whole else self.wrapped(fact, before)
                 lines += self.wrapped(aside, " " * start, "dim") if aside else []
         return lines
 
     def commands(self, given: Sequence[tuple[str, str]]) -> list[Line]:
         """What to run next, each command whole, with a remark beside it or below."""
+        shown = [(self.text(command), self.text(remark)) for command, remark in given]
+        column = max((width_of(command) for command, _ in shown), default=0)
+        if any(8 + column + 3 + width_of(remark) > self.width for _, remark in shown):
+            column = 0  # each remark right after its own command
         lines: list[Line] = []
-        column = max((width_of(self.text(c)) for c, _ in given), default=0)
-        for k, (command, remark) in enumerate(given):
-            command, remark = self.text(command), self.text(remark)
+        for k, (command, remark) in enumerate(shown):
             line: Line = [("next    ", "dim") if k == 0 else " " * 8, (command, "strong")]
-            if remark and 8 + column + 3 + width_of(remark) <= self.width:
-                lines.append([*line, " " * (column - width_of(command) + 3), (remark, "dim")])
-            else:
-                lines.append(line)
-                lines += self.wrapped(remark, " " * 10, "dim") if remark else []
+            pad = max(column - width_of(command), 0) + 3
+            if remark and 8 + width_of(command) + pad + width_of(remark) <= self.width:
+                line += [" " * pad, (remark, "dim")]
+                remark = ""
+            lines += [line, *(self.wrapped(remark, " " * 10, "dim") if remark else [])]
         return lines
 
 

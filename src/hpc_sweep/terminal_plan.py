@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import local, outlook
 from hpc_sweep import terminal_words as words
-from hpc_sweep.launch import Proposal
-from hpc_sweep.ledger import Claim, Sweep
-from hpc_sweep.shards import Plan
-from hpc_sweep.terminal_page import Column, Line, Page, blocks
+from hpc_sweep.terminal_page import Column, Line, Page, Part, blocks
 from hpc_sweep.terminal_screen import Screen
+
+if TYPE_CHECKING:
+    from hpc_sweep.launch import Proposal
+    from hpc_sweep.ledger import Claim, Sweep
+    from hpc_sweep.shards import Plan
 
 _MOST_AXES = 8
 _MOST_SHAPES = 3
@@ -39,8 +40,8 @@ def plan_lines(page: Page, proposal: Proposal, scripts: Sequence[str] | None = N
     dry = _dry(proposal, scripts) if scripts is not None else []
     lines = blocks([heading], [] if rerun else _axes(page, proposal), page.facts([*facts, *known, *dry]))
     for text in scripts or ():
-        lines += [[], *([page.text(row)] for row in text.splitlines())]
-    return [*lines, []]
+        lines += [[], *page.verbatim(text)]
+    return lines if scripts is not None else [*lines, []]  # the question comes next
 
 
 def _axes(page: Page, proposal: Proposal) -> list[Line]:
@@ -56,7 +57,7 @@ def _axes(page: Page, proposal: Proposal) -> list[Line]:
     else:
         how = left_out  # axes that go together: their lengths do not multiply
     rows.append(["points", how, f"= {count:,}", "as expected" if proposal.grid["expect"] == count else ""])
-    columns = [Column("axis", least=8, wide=8), Column("values", least=8), Column(right=True), Column(drop=1)]
+    columns = [Column("axis", least=8, wide=8), Column("values", least=16), Column(right=True), Column(drop=1)]
     return page.table(columns, rows)
 
 
@@ -81,9 +82,13 @@ def _shapes(proposal: Proposal) -> list[Fact]:
             at_once[shape] += array.at_once or len(array.shards)
     if proposal.profile.scheduler == "local":
         slots = local.slots(proposal.plans[0].resources, proposal.profile.slots)
-        at_once = Counter({shape: slots for shape in tasks})
+        at_once = Counter(dict.fromkeys(tasks, slots))
     facts = [
-        ("shape" if k == 0 else "", words.plural(count, "task") + shape + _cap(count, at_once[shape]), "")
+        (
+            "shape" if k == 0 else "",
+            shape.format(tasks=words.plural(count, "task"), cap=_cap(count, at_once[shape])),
+            "",
+        )
         for k, (shape, count) in enumerate(tasks.most_common(_MOST_SHAPES))
     ]
     more = len(tasks) - _MOST_SHAPES
@@ -95,6 +100,7 @@ def _cap(tasks: int, at_once: int) -> str:
 
 
 def _shape(array: Plan) -> str:
+    """What a task gets, with room for how many of them there are."""
     r = array.resources
     points = max(map(len, array.shards))
     nodes, ranks = int(r["nodes"]), int(r["tasks_per_node"])
@@ -108,13 +114,13 @@ def _shape(array: Plan) -> str:
         f"accumulating {r['accumulate']} times" if int(r.get("accumulate") or 1) > 1 else "",
         f"not on {r['exclude']}" if r.get("exclude") else "",
     ]
-    return (f" × {points} points, " if points > 1 else ", ") + ", ".join(filter(None, each))
+    return f"{{tasks}}{f' × {points} points' if points > 1 else ''}{{cap}}, " + ", ".join(filter(None, each))
 
 
 def _price(proposal: Proposal) -> list[Fact]:
     price = proposal.price
     cost = f"{words.hours(price.hours)} {price.unit}-h, at most {words.hours(price.at_most)}"
-    return [("price", cost, f"about {words.about(60 * price.wall_minutes)} once running")]
+    return [("price", cost, f"{words.about(60 * price.wall_minutes)} once running")]
 
 
 def _waits(proposal: Proposal) -> list[Fact]:
@@ -170,15 +176,13 @@ def _dry(proposal: Proposal, scripts: Sequence[str]) -> list[Fact]:
 def _nothing(page: Page, proposal: Proposal) -> list[Line]:
     name, state = proposal.sweep.name, proposal.state
     if state is None or proposal.why == "rerun":
-        return [
-            page.heading(name, ["no such point has failed; nothing to run again" if state else "the grid is empty"])
-        ]
+        return page.titled(name, "no such point has failed; nothing to run again" if state else "no points to submit")
     c = state.counts
     fine, broken = c["done"] + c["running"] + c["waiting"], c["failed"] + c["lost"] + c["damaged"]
     left = f", {broken:,} failed" if broken else f", {c['new']:,} new and not chosen" if c["new"] else ""
     said = f"{fine:,} of {words.plural(len(state.points), 'point')} done or under way{left}; nothing to submit"
     again = [(f"hpc-sweep rerun {name}", f"runs the {broken:,} again")] if broken else []
-    return blocks([*page.wrapped(said, f"{page.text(name)}    ")], page.commands(again))
+    return blocks(page.titled(name, said), page.commands(again))
 
 
 def question(proposal: Proposal) -> str:
@@ -201,20 +205,20 @@ def submitted(screen: Screen, proposal: Proposal, claim: Claim) -> None:
 def submitted_lines(page: Page, sweep: Sweep, claim: Claim) -> list[Line]:
     submission = sweep.submission(claim.number)
     claimed = page.path(sweep.folder / "submissions" / f"{claim.number:03d}.json")
-    rows: list[list[Any]] = [[("✓", "good"), "claimed", claimed]]
+    rows: list[list[Part]] = [[("✓ claimed", "good"), claimed]]
     taken = [(k, told) for k, told in sorted(submission.jobs.items()) if "job" in told]
     for k, told in taken[:_MOST_ARRAYS]:
-        rows.append([("✓", "good"), *_started(claim, k, told)])
+        name, what = _started(claim, k, told)
+        rows.append([(f"✓ {name}", "good"), what])
     if len(taken) > _MOST_ARRAYS:
-        rows.append(["", "", f"and {words.plural(len(taken) - _MOST_ARRAYS, 'more array')}"])
+        rows.append(["", f"and {words.plural(len(taken) - _MOST_ARRAYS, 'more array')}"])
     refused = [(k, told["refused"]) for k, told in submission.jobs.items() if "refused" in told]
     if refused:
         points = sum(len(s) for k, _ in refused for s in claim.arrays[k].shards)
-        rows.append([("✗", "bad"), "slurm", f"{words.plural(points, 'point')} not taken: {refused[0][1]}"])
+        rows.append([("✗ slurm", "bad"), f"{words.plural(points, 'point')} not taken now: {refused[0][1]}"])
+        rows.append(["", "the same command starts them when there is room"])
     following = [(f"hpc-sweep status {sweep.name}", "")]
-    if refused:
-        following.append((f"hpc-sweep submit {Path('GRID')}", "starts the others when there is room"))
-    return blocks(page.table([Column(), Column(), Column(least=20)], rows, indent=0), page.commands(following))
+    return blocks(page.table([Column(), Column(least=20)], rows, indent=0), page.commands(following))
 
 
 def _started(claim: Claim, k: int, told: dict[str, Any]) -> tuple[str, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 PIPED_WIDTH = 80
 _LEAST_WIDTH = 20
-_STYLES = {"good": "green", "bad": "red", "busy": "cyan", "strong": "bold", "dim": "dim"}
+_STYLES = {"": "", "good": "green", "bad": "red", "busy": "cyan", "strong": "bold", "dim": "dim"}
 _REDRAW = 0.1  # seconds between two pictures of a progress bar
 
 Draw = Callable[[list[Line]], None]

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from hpc_sweep import outlook, terminal_hints
+from hpc_sweep import ledger, outlook, terminal_hints
 from hpc_sweep import terminal_words as words
+from hpc_sweep.errors import HpcSweepError
 from hpc_sweep.outlook import Failures, Outlook
-from hpc_sweep.status import PointStatus, Status
-from hpc_sweep.terminal_page import Column, Line, Page, Part, blocks, width_of
+from hpc_sweep.status import Status
+from hpc_sweep.terminal_page import Column, Line, Page, Part, blocks
 from hpc_sweep.terminal_screen import Screen
 
 MOST_LINES = 24
@@ -31,7 +32,14 @@ class _Room(NamedTuple):
 
 
 _ALL = _Room(1000, 1000, 1000, 3)
-_ROOMS = (_Room(12, 5, 3, 3), _Room(8, 5, 2, 2), _Room(5, 5, 2, 2), _Room(0, 5, 2, 2), _Room(0, 4, 1, 1))
+_ROOMS = (
+    _Room(12, 5, 3, 3),
+    _Room(8, 5, 2, 2),
+    _Room(4, 5, 1, 2),
+    _Room(0, 5, 1, 2),
+    _Room(0, 3, 1, 1),
+    _Room(0, 2, 1, 0),
+)
 
 
 def status(screen: Screen, state: Status, *, everything: bool = False) -> None:
@@ -86,7 +94,7 @@ def _heading(page: Page, state: Status, now: float) -> Line:
             claim.cluster,
             ids[0] + more if ids else "",
             f"submitted {words.ago(now - claim.at)} by {claim.by}",
-            f"code {claim.code['label']}",
+            f"code {claim.code['label'].removesuffix(' (clean)')}",
             f"{words.plural(earlier, 'submission')} before" if earlier else "",
         ],
     )
@@ -94,24 +102,16 @@ def _heading(page: Page, state: Status, now: float) -> Line:
 
 def _states(page: Page, state: Status, failed: list[Failures]) -> list[Line]:
     total, counts = len(state.points), state.counts
-    room = page.width - 8 - 4 - len(f"{total:,}")
-    width = max(0, min(_BAR, room - len("  100 %   of ") - len(f"{total:,}")))
-    rest = f"  {words.percent(counts['done'], total)}   of {total:,}"
+    share = f"  {words.percent(counts['done'], total)}   of {total:,}"
+    room = page.width - 2 - 8 - 2 - 5 - 2
     rows: list[list[Part]] = []
     for name in _ORDER:
-        count = counts[name]
-        if count or name == "done":
-            beside = (
-                page.bar(count, total, width) + rest if name == "done" else _beside(page, state, name, failed, room)
-            )
-            style = _STYLE.get(name, "") if count else ""
-            rows.append([(name, style) if style else name, f"{count:,}", (beside, style) if name == "done" else beside])
-    columns = [Column(wide=8), Column(right=True, wide=5), Column(least=1)]
-    return page.table(columns, [[_styled(c) for c in row] for row in rows])
-
-
-def _styled(part: Part) -> Part:
-    return part if isinstance(part, str) or part[1] else part[0]
+        if name == "done":
+            bar = page.bar(counts[name], total, max(0, min(_BAR, room - len(share))))
+            rows.append([("done", "good"), f"{counts[name]:,}", bar + share])
+        elif counts[name]:
+            rows.append([(name, _STYLE.get(name, "")), f"{counts[name]:,}", _beside(page, state, name, failed, room)])
+    return page.table([Column(wide=8), Column(right=True, wide=5), Column(least=1)], rows)
 
 
 def _beside(page: Page, state: Status, name: str, failed: list[Failures], room: int) -> str:
@@ -128,7 +128,7 @@ def _beside(page: Page, state: Status, name: str, failed: list[Failures], room: 
         parts = ["no submission holds them"]
     elif name == "waiting":
         parts = [text for text, _ in Counter(p.words for p in points if p.words).most_common(2)]
-    return page.joined(["", *parts], room).lstrip() if parts else ""
+    return page.joined(parts, room)
 
 
 # the table of axes
@@ -146,19 +146,24 @@ def _table(page: Page, state: Status, most: int) -> list[Line]:
         counts = [f"{n:,}" for n in (row.done, row.running, row.waiting, row.failed)]
         middle = words.duration(row.median) if row.median is not None else "–"
         cells.append([words.value(row.value), *counts, middle])
-    used = 2 + max(6, *(width_of(page.text(str(r[0]))) for r in cells), width_of(axes[0])) + 4 * 6 + 11
     for other in axes[1:]:
         values = state.header["axes"][other]
         found = outlook.cross(state, axes[0], other)
-        columns = [[_share(found.get((row.value, v))) for row in rows] for v in values]
-        titles = [page.cut(page.text(words.value(v)), 12) for v in values]
-        if used + sum(2 + max(map(width_of, [t, *c])) for t, c in zip(titles, columns, strict=True)) <= page.width:
-            head += [Column(t, right=True) for t in titles]
-            cells = [[*cell, *extra] for cell, extra in zip(cells, zip(*columns, strict=True), strict=True)]
+        wider = [*head, *(Column(_title(other, v), right=True) for v in values)]
+        full = [
+            [*cell, *(_share(found.get((row.value, v))) for v in values)] for row, cell in zip(rows, cells, strict=True)
+        ]
+        if page.fits(wider, full):
+            head, cells = wider, full
             break
     lines = page.table(head, cells[:most])
     more = len(cells) - most
     return lines + ([[f"  {more} more: --all"]] if more > 0 else [])
+
+
+def _title(axis: str, value: object) -> str:
+    """A word speaks for itself, a number does not."""
+    return value if isinstance(value, str) else words.settings({axis: value})
 
 
 def _share(found: tuple[int, int] | None) -> str:
@@ -170,27 +175,26 @@ def _share(found: tuple[int, int] | None) -> str:
 
 def _ahead(page: Page, state: Status, ahead: Outlook, now: float) -> list[Line]:
     parts = []
-    if ahead.planned and ahead.used:
+    if ahead.planned:
         parts.append(f"used {words.hours(ahead.used)} of {words.hours(ahead.planned)} GPU-h planned")
     if not state.over:
         if ahead.left:
             parts.append(f"left about {words.hours(ahead.left)}")
-        if ahead.finish_in is not None:
-            parts.append(_finish(ahead, now))
-        elif ahead.work:
-            parts.append(f"about {words.about(ahead.work)} of running left, once it starts")
-    return [["  ", page.joined(parts, page.width - 2)]] if parts else []
+        if state.count("running"):
+            parts.append(_end(ahead, now))
+        elif ahead.takes:
+            parts.append(f"{words.about(ahead.takes)} once running")
+    return page.wrapped(" · ".join(parts), "  ") if parts else []
 
 
-def _finish(ahead: Outlook, now: float) -> str:
-    assert ahead.finish_in is not None
-    if ahead.finish_in < 600:
-        return f"about {words.about(ahead.finish_in)} left"
-    end, today = datetime.fromtimestamp(now + ahead.finish_in), datetime.fromtimestamp(now)
+def _end(ahead: Outlook, now: float) -> str:
+    if ahead.takes < 600:
+        return f"{words.about(ahead.takes)} left"
+    end, today = datetime.fromtimestamp(now + ahead.takes), datetime.fromtimestamp(now)
     when = f"{end:%H:%M}" if end.date() == today.date() else f"{end:%Y-%m-%d %H:%M}"
     minutes = ahead.spread / 60
     step = 1 if minutes < 10 else 5 if minutes < 60 else 15
-    return f"finishes about {when} ± {words.about(max(60, 60 * step * round(minutes / step)))}"
+    return f"ends about {when} ± {words.roughly(max(60, 60 * step * round(minutes / step)))}"
 
 
 # failures
@@ -205,7 +209,7 @@ def _failures(page: Page, state: Status, failed: list[Failures], most: int) -> l
     columns = [Column("failed", right=True), Column("kind"), Column("shared by all", least=13, drop=1)]
     lines = page.table([*columns, Column("last words", least=12)], rows)
     more = len(failed) - most
-    return lines + ([[f"  {more} more: hpc-sweep status {_name(state)} --all"]] if more > 0 else [])
+    return lines + ([[f"  {more} more: --all"]] if more > 0 else [])
 
 
 def _notes(page: Page, state: Status, most: int) -> list[Line]:
@@ -215,20 +219,19 @@ def _notes(page: Page, state: Status, most: int) -> list[Line]:
 
 
 def _next(state: Status, failed: Sequence[Failures], most: int) -> list[tuple[str, str]]:
-    name, ids = _name(state), [p.point.id for p in state.points]
-    commands = []
-    for f in failed[:most]:
-        command, why = terminal_hints.command(f.kind, name, short(f.points[0].point.id, ids))
-        commands.append((command, f"{f.kind}: {why}"))
+    name, ids = _unless_newest(state), [p.point.id for p in state.points]
+    commands = [terminal_hints.command(f.kind, short(f.points[0].point.id, ids), name) for f in failed[:most]]
     if failed and not any(" log " in command for command, _ in commands):
         first = failed[0]
         what = f"one of the {len(first.points):,} {first.kind}" if len(first.points) > 1 else f"the {first.kind}"
-        commands.insert(0, (f"hpc-sweep log {short(first.points[0].point.id, ids)} --sweep {name}", what))
+        point = short(first.points[0].point.id, ids)
+        commands.insert(0, (f"hpc-sweep log {point}" + (f" --sweep {name}" if name else ""), what))
     if commands:
         return commands
+    own = f" {name}" if name else ""
     if not state.over:
-        return [(f"hpc-sweep status {name} --watch", "")]
-    return [(f"hpc-sweep collect {name}", "")] if state.count("done") else []
+        return [(f"hpc-sweep status{own} --watch", "")]
+    return [(f"hpc-sweep collect{own}", "")] if state.count("done") else []
 
 
 def short(point: str, ids: Sequence[str]) -> str:
@@ -242,13 +245,21 @@ def _name(state: Status) -> str:
     return state.sweep.name if folder.parent.name == "sweeps" else str(folder)
 
 
+def _unless_newest(state: Status) -> str:
+    """The same, or nothing where a command takes this sweep anyway."""
+    try:
+        newest = ledger.find(state.sweep.folder.parent, None).folder
+    except (HpcSweepError, OSError):
+        return _name(state)
+    return "" if newest == state.sweep.folder and newest.parent.name == "sweeps" else _name(state)
+
+
 def _points(page: Page, state: Status) -> list[Line]:
-    """Every point, one a line, as fast as a long list needs."""
+    """Every point, one a line and nothing of it cut, as fast as a long list needs."""
     name = max((len(outlook.kind_of(p) or p.state) for p in state.points), default=0)
     lines: list[Line] = []
     for p in state.points:
         what = outlook.kind_of(p) or p.state
         took = words.duration(p.seconds) if p.seconds else ""
-        text = f"  {p.point.id}  {what:<{name}}  {took:>9}  {page.text(words.settings(p.point.axes))}"
-        lines.append([page.cut(text, page.width)])
+        lines.append([f"  {p.point.id}  {what:<{name}}  {took:>9}  {page.text(words.settings(p.point.axes))}"])
     return lines

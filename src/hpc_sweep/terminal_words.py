@@ -74,9 +74,12 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """An estimate, no finer than it deserves: `under a minute`, `7 min`, `1 h 50`."""
-    if seconds < 60:
-        return "under a minute"
+    """An estimate, no finer than it deserves: `under a minute`, `about 7 min`, `about 1 h 50`."""
+    return "under a minute" if seconds < 60 else f"about {roughly(seconds)}"
+
+
+def roughly(seconds: float) -> str:
+    """Whole minutes, or hours in steps of five minutes: `7 min`, `1 h 50`."""
     return f"{round(seconds / 60)} min" if seconds < 3570 else duration(300 * round(seconds / 300))
 
 

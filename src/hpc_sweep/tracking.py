@@ -138,10 +138,9 @@ class _Tracker:
     def run(self, store: Store, parent: Run, runs: Iterable[Run]) -> None:
         known = _found(store)
         parent_id = self._parent(store, parent, known.get(parent.key))
-        new_before = self.new
         for batch in _batches(self._changed(runs, known, parent_id), store.rows_a_batch):
             self._write(store, batch)
-        if self.new > new_before:
+        if self.new:
             _found(store)  # another process may have tracked the same runs meanwhile
 
     def _parent(self, store: Store, parent: Run, found: Found | None) -> str:
@@ -154,7 +153,7 @@ class _Tracker:
     ) -> Iterator[tuple[Record, Found | None]]:
         for run in runs:
             found = known.get(run.key)
-            if found is not None and found.sha256 == run.sha256:
+            if found is not None and (found.sha256, found.parent_id) == (run.sha256, parent_id):
                 self.unchanged += 1
                 self.progress(self.tally().tracked)
                 continue
@@ -186,7 +185,8 @@ class _Tracker:
         tally = self.tally()
         what = f"{self.where}: {error}" if isinstance(error, Refused) else str(error)
         after = f" after {tally.tracked} of {self.count} runs" if tally.tracked else ""
-        again = f"{_RESULTS} continues at the {_ordinal(tally.tracked + 1)} run"
+        start = f"continues at the {_ordinal(tally.tracked + 1)} run" if tally.tracked else "tries again"
+        again = f"{_RESULTS} {start}"
         hint = getattr(error, "hint", None)
         return TrackingError(f"{what}{after}", f"{hint}; {again}" if hint else again, tally)
 
@@ -236,9 +236,9 @@ def _found(store: Store) -> dict[str, Found]:
 
 def _batches(records: Iterator[tuple[Record, Found | None]], rows: int) -> Iterator[list[tuple[Record, Found | None]]]:
     batch: list[tuple[Record, Found | None]] = []
-    for each in records:
-        batch.append(each)
-        if len(batch) >= _MOST_RUNS_A_BATCH or sum(len(r.metrics) for r, _ in batch) >= rows:
+    for pair in records:
+        batch.append(pair)
+        if len(batch) >= _MOST_RUNS_A_BATCH or sum(record.weight for record, _ in batch) >= rows:
             yield batch
             batch = []
     if batch:

@@ -23,6 +23,7 @@ from hpc_sweep.errors import SurroundingsError
 from hpc_sweep.tracking_run import (
     EXPERIMENT_TAGS,
     FINGERPRINT_TAG,
+    PARENT_TAG,
     POINT_TAG,
     SWEEP_TAG,
     Content,
@@ -141,9 +142,9 @@ class ClientStore:
     def found(self) -> list[Found]:
         with self.told():
             return [
-                Found(key, run.info.run_id, run.data.tags.get(FINGERPRINT_TAG))
+                Found(key, run.info.run_id, tags.get(FINGERPRINT_TAG), tags.get(PARENT_TAG))
                 for run in self._search("")
-                if (key := run.data.tags.get(POINT_TAG) or run.data.tags.get(SWEEP_TAG))
+                if (key := (tags := run.data.tags).get(POINT_TAG) or tags.get(SWEEP_TAG))
             ]
 
     def run_of(self, key: str) -> Found | None:

@@ -85,6 +85,7 @@ class Record:
     metrics: tuple[Metric, ...]
     tags: dict[str, str]
     files: dict[str, Path | str]
+    weight: int  # how many rows it is worth: a row takes as long as a kilobyte of its files
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ class Found:
     key: str
     run_id: str
     sha256: str | None
+    parent_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,10 +136,9 @@ def record(run: Run, tag: str = POINT_TAG, parent_id: str | None = None) -> Reco
     """Turn a run into what MLflow takes."""
     params, files = flat_params(run.params)
     if run.artifact is not None:
-        if not run.artifact.is_file():
-            raise Refused(f"{run.artifact} is gone")
         files[run.artifact.name] = run.artifact
     tags = {key: str(value)[:_LONGEST_TAG] for key, value in run.tags.items()}
+    metrics = tuple(dict.fromkeys(_metrics(run)))
     tags |= {tag: run.key} | ({PARENT_TAG: parent_id} if parent_id else {})
     made = Record(
         key=run.key,
@@ -146,9 +147,10 @@ def record(run: Run, tag: str = POINT_TAG, parent_id: str | None = None) -> Reco
         start_ms=run.start_ms,
         end_ms=max(run.start_ms, run.end_ms),
         params=params,
-        metrics=tuple(dict.fromkeys(_metrics(run))),
+        metrics=metrics,
         tags=tags,
         files=files,
+        weight=len(metrics) + _size(run.artifact) // 1000,
     )
     for name in sorted({*made.params, *made.tags, *(m.key for m in made.metrics)}):
         if not is_name(name):
@@ -187,6 +189,13 @@ def _metrics(run: Run) -> Iterator[Metric]:
     for key, result in run.metrics.items():
         if result is not None:
             yield metric(_free_name(key, run.history), last, result, max(run.start_ms, run.end_ms))
+
+
+def _size(artifact: Path | None) -> int:
+    try:
+        return artifact.stat().st_size if artifact is not None else 0
+    except OSError as error:
+        raise Refused(f"{artifact} is gone") from error
 
 
 def _free_name(key: str, taken: Mapping[str, object]) -> str:

@@ -22,6 +22,7 @@ from hpc_sweep.tracking_run import (
     EXPERIMENT_TAGS,
     FINGERPRINT_TAG,
     NAME_TAG,
+    PARENT_TAG,
     POINT_TAG,
     SWEEP_TAG,
     Content,
@@ -123,12 +124,13 @@ class SqlStore:
 
     def found(self) -> list[Found]:
         query = (
-            "SELECT t.value, t.run_uuid, f.value FROM runs r"
+            "SELECT t.value, t.run_uuid, f.value, p.value FROM runs r"
             " JOIN tags t ON t.run_uuid = r.run_uuid AND t.key IN (?, ?)"
             " LEFT JOIN tags f ON f.run_uuid = r.run_uuid AND f.key = ?"
+            " LEFT JOIN tags p ON p.run_uuid = r.run_uuid AND p.key = ?"
             " WHERE r.experiment_id = ? AND r.lifecycle_stage = 'active'"
         )
-        values = (POINT_TAG, SWEEP_TAG, FINGERPRINT_TAG, self._experiment_id)
+        values = (POINT_TAG, SWEEP_TAG, FINGERPRINT_TAG, PARENT_TAG, self._experiment_id)
         with told(self._path):
             return [Found(*row) for row in self._connection.execute(query, values)]
 
@@ -137,17 +139,17 @@ class SqlStore:
             self._trash(run_id)
 
     def write(self, batch: Sequence[tuple[Record, Found | None]]) -> list[str]:
-        """All of a batch or nothing. The files come first: they do no harm without the rows."""
-        with told(self._path):
-            ids = [self._place(record, found) for record, found in batch]
-        for (record, _), run_id in zip(batch, ids, strict=True):
-            self._write_files(record, run_id)
+        """All of a batch or nothing; files of a batch that failed do no harm without the rows."""
         with self._transaction():
-            for (record, found), run_id in zip(batch, ids, strict=True):
-                if found is not None and found.run_id != run_id:
-                    self._trash(found.run_id)
-                self._write_rows(record, run_id)
-        return ids
+            return [self._write(record, found) for record, found in batch]
+
+    def _write(self, record: Record, found: Found | None) -> str:
+        run_id = self._place(record, found)
+        if found is not None and found.run_id != run_id:
+            self._trash(found.run_id)
+        self._write_files(record, run_id)
+        self._write_rows(record, run_id)
+        return run_id
 
     def close(self) -> None:
         self._connection.close()
@@ -202,10 +204,13 @@ class SqlStore:
 
     def _write_files(self, record: Record, run_id: str) -> None:
         folder = Path(self._artifact_uri(run_id))
+        for stray in folder.rglob(f"{files.TEMPORARY}*"):  # its writer is dead: only one has the database at a time
+            stray.unlink()
         for name, source in record.files.items():
             target = folder / name
             files.make_folder(target.parent)
-            data = source.encode() if isinstance(source, str) else files.read_bytes(source)
+            with files.disk(target):
+                data = source.encode() if isinstance(source, str) else files.read_bytes(source)
             files.write_atomic(target, data)
 
     def _artifact_uri(self, run_id: str) -> str:

@@ -215,13 +215,15 @@ class Worker:
             return
         elif name == "stopped":
             return
-        self.attempt.write(name, **event)
+        now = {"time": round(time.time(), 3)} if name in ("begin", "done") else {}
+        self.attempt.write(name, **event, **now)
 
     def _fail(self, point: str, failure: Failure, **more: Any) -> None:
         """Write a failure; where many fail alike, stop the submission before it costs a night."""
         failure = self.ranks.verdict(failure)
         kind = failure.kind
-        self.attempt.write("failed", point=point, kind=kind, words=failure.words, **more)
+        now = round(time.time(), 3)
+        self.attempt.write("failed", point=point, kind=kind, words=failure.words, **more, time=now)
         self.settled.add(point)
         self.current = None
         self.disk_failed = kind == "disk"

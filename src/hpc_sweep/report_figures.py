@@ -1,0 +1,114 @@
+"""Figures as SVG that is the same for the same numbers. Import it late: it loads matplotlib.
+
+Curves are small multiples with one legend, in colours that the colour-blind can tell apart and that grey paper keeps
+apart by dashes. No text of a run is taken for mathematics.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from hpc_sweep.report_curves import Curves, Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
+
+_KINDS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
+_ORDER = "viridis"  # for values that have an order: evenly darker
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1.5)),
+    (0, (6, 2, 1.5, 2)),
+    (0, (9, 3)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+_LOOK: Any = {
+    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 9, "legend.title_fontsize": 9,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7, "axes.edgecolor": "#555555",
+    "axes.grid": True, "grid.color": "#e4e6e9", "grid.linewidth": 0.6, "xtick.color": "#555555",
+    "ytick.color": "#555555", "xtick.labelcolor": "#222222", "ytick.labelcolor": "#222222", "lines.linewidth": 1.6,
+    "legend.frameon": False, "text.parse_math": False, "svg.fonttype": "none",
+}  # fmt: skip
+
+Style = Mapping[str, tuple[Any, Any]]
+
+
+def draw(given: Curves) -> bytes:
+    """The curves of one logged number."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # letters that this font lacks: the reader's has them
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_LOOK)
+        return svg(_figure(given), given.name)
+
+
+def svg(figure: Figure, name: str) -> bytes:
+    """A figure as SVG without date, version or chance in it."""
+    out = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    return out.getvalue()
+
+
+def _figure(given: Curves) -> Figure:
+    rows = math.ceil(len(given.panels) / given.columns)
+    wide, high = min(9.2, 2.6 + 2.2 * max(2, given.columns)), 0.7 + rows * (2.7 if rows == 1 else 2.0)
+    figure = Figure(figsize=(wide, high), layout="constrained")
+    axes = figure.subplots(rows, given.columns, sharex=True, sharey=True, squeeze=False).ravel()
+    style = _style(given)
+    lines: dict[str, Line2D] = {}
+    for panel, at in zip(given.panels, axes, strict=False):
+        lines |= _draw(at, panel, style)
+    for at in axes[len(given.panels) :]:
+        at.remove()
+    if _logarithmic(given):
+        axes[0].set_yscale("log")
+    figure.supxlabel("step", fontsize=9)
+    figure.supylabel(given.name, fontsize=9)
+    shown = [label for label in style if label in lines]
+    if given.legend and shown:
+        handles = [lines[label] for label in shown]
+        figure.legend(handles, shown, title=given.legend, loc="outside right center", handlelength=3)
+    return figure
+
+
+def _style(given: Curves) -> Style:
+    """A colour and a dash for each line, the same in every panel."""
+    labels = given.labels or ("",)
+    if given.ordered and len(labels) > 1:
+        colours = matplotlib.colormaps[_ORDER]
+        shades: list[Any] = [colours(0.88 * k / (len(labels) - 1)) for k in range(len(labels))]
+    else:
+        shades = [_KINDS[k % len(_KINDS)] for k in range(len(labels))]
+    return {
+        label: (shade, _DASHES[k % len(_DASHES)]) for k, (label, shade) in enumerate(zip(labels, shades, strict=True))
+    }
+
+
+def _draw(at: Axes, panel: Panel, style: Style) -> dict[str, Line2D]:
+    drawn = {}
+    for line in panel.lines:
+        colour, dash = style[line.label]
+        if line.sd is not None:
+            at.fill_between(line.steps, line.mean - line.sd, line.mean + line.sd, color=colour, alpha=0.2, linewidth=0)
+        marker = "o" if len(line.steps) == 1 else ""
+        (drawn[line.label],) = at.plot(line.steps, line.mean, color=colour, linestyle=dash, marker=marker, markersize=3)
+    at.set_title(panel.title, loc="left")
+    at.margins(x=0.01)
+    return drawn
+
+
+def _logarithmic(given: Curves) -> bool:
+    """Whether the lines span so much that the small values could not be told apart otherwise."""
+    lines = [line for panel in given.panels for line in panel.lines]
+    least, most = min(float(line.mean.min()) for line in lines), max(float(line.mean.max()) for line in lines)
+    return least > 0 and most / least > 100

@@ -1,0 +1,217 @@
+"""Sweeps on disk for tests, made by the functions that make real ones: no file of a sweep is written by hand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpc_sweep import cluster, dump, files, job, launch, orders, status
+from hpc_sweep.grid import Point, point_id
+from hpc_sweep.job import Result
+from hpc_sweep.launch import Proposal
+from hpc_sweep.ledger import Array, Claim, Sweep
+from hpc_sweep.project import Project
+
+ROOT = Path(__file__).parents[1]
+UID = "0a1b2c3d"
+CODE = {"fingerprint": "c0de" * 4, "commit": "", "dirty": False, "label": "c0dec0de (not in git)"}
+RESOURCES: dict[str, Any] = {
+    "gpus": 1, "cpus": 2, "mem": None, "minutes": 9.0, "points_per_shard": 1, "nodes": 1, "tasks_per_node": 1,
+    "deepspeed": None, "accumulate": 1, "checkpoint_minutes": 10.0, "limit": 60, "warn_seconds": 120,
+    "at_once": 0, "lane_after": None,
+}  # fmt: skip
+
+GRID = """\
+name: {name}
+job: selftest
+about: a grid of the tests
+fixed: {{steps: 3}}
+axes:
+  rate: [0.1, 0.2]
+  seed: {{range: [0, {seeds}]}}
+resources:
+  - {{gpus: 1, minutes: {minutes}, points_per_shard: {per_shard}}}
+{more}"""
+
+Event = tuple[str, dict[str, Any]]
+
+
+# a project, with real grids
+
+
+def project(folder: Path) -> Project:
+    """A folder with the self-test job and the profiles of this project in it."""
+    for part, names in (("jobs", ["selftest.py"]), ("slurm", ["devcluster.yaml", "v100.yaml", "local.yaml", "env.sh"])):
+        (folder / part).mkdir(parents=True)
+        for name in names:
+            shutil.copy(ROOT / part / name, folder / part)
+    return Project(folder)
+
+
+def grid(
+    project: Project, name: str = "trial", *, seeds: int = 4, minutes: float = 9, per_shard: int = 2, more: str = ""
+) -> str:
+    """Write a grid of 2 x seeds points; the path to give to `submit`."""
+    path = project.root / f"{name}.yaml"
+    path.write_text(GRID.format(name=name, seeds=seeds, minutes=minutes, per_shard=per_shard, more=more))
+    return str(path)
+
+
+def submit(project: Project, path: str, cluster: str = "devcluster", **options: Any) -> tuple[Proposal, Claim]:
+    """What `hpc-sweep submit` does after its question was answered."""
+    order = orders.from_grid(project, path, cluster, **options)
+    return order.carry_out(order.propose())
+
+
+def rerun(project: Project, name: str = "trial", **options: Any) -> tuple[Proposal, Claim]:
+    """What `hpc-sweep rerun` does after its question was answered."""
+    order = orders.from_failures(project, name, None, **options)
+    return order.carry_out(order.propose())
+
+
+def profile(name: str, **changes: Any) -> cluster.Profile:
+    """A profile of this project, changed."""
+    return cluster.load(ROOT / "slurm")[name].model_copy(update=changes)
+
+
+# a sweep without a grid
+
+
+def points(count: int, **fixed: Any) -> list[Point]:
+    """So many points of the self-test job, one a seed."""
+    config = job.load("selftest", ROOT / "jobs").config
+    resolved = [config.model_validate({**fixed, "seed": seed}).model_dump(mode="json") for seed in range(count)]
+    return [Point(i, point_id("selftest", c), c, {"seed": i}) for i, c in enumerate(resolved)]
+
+
+def sweep(folder: Path, points: Sequence[Point], name: str = "trial") -> Sweep:
+    """A sweep of these points that nobody has submitted."""
+    made = Sweep(folder / "sweeps" / name)
+    seeds = [p.axes["seed"] for p in points]
+    header = {
+        "name": name, "job": "selftest", "about": "", "text": f"name: {name}\n", "axes": {"seed": seeds}, "fixed": {},
+        "needs": [], "expect": None, "skipped": 0, "uid": UID,
+    }  # fmt: skip
+    made.write_version(0, header, points)
+    files.make_folder(made.logs, mode=0o700)
+    return made
+
+
+def claim(
+    sweep: Sweep,
+    *arrays: Sequence[Sequence[Point]],
+    job: str | None = "100",
+    number: int = 0,
+    code: str = CODE["fingerprint"],
+    **changes: Any,
+) -> Claim:
+    """Claim shards, an array after the other, and write down their jobs: 100, 101 and so on; None writes none."""
+    made = Claim(
+        **{
+            "number": number, "uid": UID, "job": "selftest", "sweep": sweep.told(sweep.header()),
+            "cluster": "devcluster", "by": "lea", "host": socket.gethostname(), "pid": status.own_process(),
+            "code": {**CODE, "fingerprint": code}, "why": "submit", "max_fails": 100, "at": 1_790_000_000.0,
+            "arrays": tuple(
+                Array(array_name(sweep, number, k), RESOURCES, tuple(tuple(p.id for p in shard) for shard in array))
+                for k, array in enumerate(arrays)
+            ),
+            **changes,
+        }
+    )  # fmt: skip
+    sweep.claim(made)
+    if job is not None:
+        ids = {k: {"job": str(int(job) + k), "tasks": len(a.shards)} for k, a in enumerate(made.arrays)}
+        sweep.record_jobs(number, ids)
+    return made
+
+
+def array_name(sweep: Sweep, number: int = 0, k: int = 0) -> str:
+    return f"hs-{sweep.name}-{number:03d}-{k}-{UID}"
+
+
+def age(sweep: Sweep, seconds: float = 3600, number: int = 0) -> None:
+    """Make a claim look this old."""
+    then = time.time() - seconds
+    os.utime(sweep.folder / "submissions" / f"{number:03d}.json", (then, then))
+
+
+def dead_process() -> str:
+    """What a claim says of a submitter that lives no more."""
+    return f"{os.getpid()}:1"
+
+
+# attempts and dumps
+
+
+def attempt(
+    sweep: Sweep, shard: int, *events: Event, submission: int = 0, restart: int = 0, node: str = "n1", at: float = 0.0
+) -> str:
+    """Write an attempt as a worker does; returns its label."""
+    appender, label = sweep.open_attempt(submission, shard, restart)
+    appender.write("start", job=f"100_{shard}", node=node, pid=1, code=CODE["fingerprint"], time=at)
+    for name, fields in events:
+        appender.write(name, **fields)
+    appender.close()
+    return label
+
+
+def begin(point: Point) -> Event:
+    return "begin", {"point": point.id, "at": 0}
+
+
+def failed(point: Point, kind: str = "code", words: str = "KeyError: 'labels'", seconds: float = 2.0) -> Event:
+    return "failed", {"point": point.id, "kind": kind, "words": words, "seconds": seconds}
+
+
+def end(why: str = "finished", **more: Any) -> Event:
+    return "end", {"why": why, "time": 0.0, **more}
+
+
+def done(sweep: Sweep, point: Point, loss: float = 0.5, seconds: float = 2.0, code: str = CODE["fingerprint"]) -> Event:
+    """Write the dump of a point; the event that tells of it."""
+    data = packed(point, loss, code)
+    _, sha256, size, changed = dump.write(sweep.dumps, point.id, data)
+    return "done", {"point": point.id, "sha256": sha256, "bytes": size, "mtime_ns": changed, "seconds": seconds}
+
+
+def packed(point: Point, loss: float = 0.5, code: str = CODE["fingerprint"]) -> bytes:
+    """The bytes of a dump."""
+    history = {"loss": [(0, 1.0), (1, loss)]}
+    return dump.pack(
+        id=point.id, job="selftest", config=point.config, code=code, result=Result({"loss": loss}), history=history
+    )
+
+
+def finish(sweep: Sweep, points: Sequence[Point], shard: int = 0, **more: Any) -> str:
+    """An attempt that ran these points well from beginning to end."""
+    events = [event for p in points for event in (begin(p), done(sweep, p))]
+    return attempt(sweep, shard, *events, end(), **more)
+
+
+def states(found: status.Status) -> list[str]:
+    return [p.state for p in found.points]
+
+
+def proposal(
+    project: Project,
+    found: Sequence[Point],
+    *,
+    profile: cluster.Profile,
+    resources: Callable[[Point], dict[str, Any]],
+    name: str = "trial",
+    **options: Any,
+) -> Proposal:
+    """Plan points without a grid file."""
+    header = {
+        "name": name, "job": "selftest", "about": "", "text": f"name: {name}\n", "axes": {}, "fixed": {},
+        "needs": [], "expect": None, "skipped": 0,
+    }  # fmt: skip
+    return launch.propose(
+        Sweep(project.sweeps / name), profile, header, list(found), resources, root=project.root,
+        wanted=lambda s: s.state == "new", **options,
+    )  # fmt: skip
