@@ -7,6 +7,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,14 @@ def profile(name: str, **changes: Any) -> cluster.Profile:
 # a sweep without a grid
 
 
+@cache
+def selftest() -> job.Job:
+    return job.load("selftest", ROOT / "jobs")
+
+
 def points(count: int, **fixed: Any) -> list[Point]:
     """So many points of the self-test job, one a seed."""
-    config = job.load("selftest", ROOT / "jobs").config
+    config = selftest().config
     resolved = [config.model_validate({**fixed, "seed": seed}).model_dump(mode="json") for seed in range(count)]
     return [Point(i, point_id("selftest", c), c, {"seed": i}) for i, c in enumerate(resolved)]
 

@@ -113,17 +113,17 @@ def sbatch():
             job += 1
 
 
-how = state["behave"].get(name, {})
-odd = how.get("from", 1) <= calls
-if not odd or how.get("does_it"):
-    if odd:
-        sys.stdout = open(os.devnull, "w")
+how = state["behave"].get(name)
+odd = how is not None and how["from"] <= calls
+if not odd:
     globals()[name]()
-    sys.stdout = sys.__stdout__
-if odd and how:
-    sys.stdout.write(how.get("stdout", ""))
+else:
+    if how.get("does_it"):
+        sys.stdout = open(os.devnull, "w")
+        globals()[name]()
+    sys.__stdout__.write(how.get("stdout", ""))
+    sys.__stdout__.flush()
     sys.stderr.write(how.get("stderr", ""))
-    sys.stdout.flush()
     time.sleep(how.get("sleep", 0))
     sys.exit(how.get("exit", 0))
 '''
@@ -196,7 +196,7 @@ class Slurm:
 
         `only` names the one program that knows it: the controller forgets, the accounting is late.
         """
-        told = {"state": state, **said}
+        told = {"state": state, "reason": "None", **said}
         known = self._read()
         known["tasks"][task] = {p: told if only in (None, p) else None for p in ("squeue", "sacct")}
         self._write(known)

@@ -6,10 +6,10 @@ from itertools import product
 from typing import Any
 
 import pytest
-from gridtools import parse, spot, unmark
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridtools import parse, spot, unmark
 from hpc_sweep import nodes
 from hpc_sweep.axes import (
     Axis,

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
 from gridtools import load as load_grid
 from gridtools import spot, unmark
-
 from hpc_sweep import cluster
 from hpc_sweep.cluster import Identify, Limits, Node, Profile
 from hpc_sweep.errors import GridError, InputError, Problem

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from gridtools import mistakes, parse, spot, unmark
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridtools import mistakes, parse, spot, unmark
 from hpc_sweep import nodes
 from hpc_sweep.compose import DEPTH, NODES, resolve
 

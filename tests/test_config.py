@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from gridtools import mistakes, parse, spot, unmark
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gridtools import mistakes, parse, spot, unmark
 from hpc_sweep import config, nodes
 from hpc_sweep.errors import GridError, Problem
 

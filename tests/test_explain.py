@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
-from gridtools import parse, spot, unmark
 from pydantic import Field, ValidationError, field_validator
 
+from gridtools import parse, spot, unmark
 from hpc_sweep import config, nodes
 from hpc_sweep.errors import Problem
 from hpc_sweep.explain import WrongValueError, explain

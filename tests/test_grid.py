@@ -10,11 +10,11 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from bad_grids import HEAD, KINDS
-from gridtools import TRAIN, jobs_folder, load, refused, spot, unmark
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bad_grids import HEAD, KINDS
+from gridtools import TRAIN, jobs_folder, load, refused, spot, unmark
 from hpc_sweep import cluster, grid
 from hpc_sweep.cluster import Profile
 from hpc_sweep.errors import GridError

@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import build
 import pytest
 
+import build
 from hpc_sweep import files, ledger
 from hpc_sweep.errors import DamagedError, InputError, RefusedError
 from hpc_sweep.grid import Point

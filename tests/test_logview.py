@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import screen_samples as samples
 
+import screen_samples as samples
 from hpc_sweep import files, logview
 from hpc_sweep.errors import InputError
 from hpc_sweep.ledger import Sweep

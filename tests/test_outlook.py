@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import screen_samples as samples
 
+import screen_samples as samples
 from hpc_sweep import outlook
 from hpc_sweep.ledger import Point
 from hpc_sweep.status import PointStatus, Status

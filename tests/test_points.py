@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from gridtools import TRAIN, load, refused, spot, unmark
 
+from gridtools import TRAIN, load, refused, spot, unmark
 from hpc_sweep import job, points
 from hpc_sweep.errors import InputError
 from hpc_sweep.nodes import Mark, plain

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gridtools import load, refused, spot, unmark
 
 HEAD = "name: x\njob: train\naxes: {model: [s2lif, mart], seed: [1, 2]}\n"

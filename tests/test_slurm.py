@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from stubs import ENDED, PROGRAMS, Slurm, install
 
 from hpc_sweep import slurm
 from hpc_sweep.errors import SURROUNDINGS
 from hpc_sweep.slurm import Node, SilentError, Task
+from stubs import ENDED, PROGRAMS, Slurm, install
 
 QUESTIONS = {
     "squeue": lambda: slurm.queue(["a", "b"]),
@@ -128,14 +128,14 @@ def test_a_plain_job_is_task_0(cluster: Slurm) -> None:
 def test_a_task_that_ended_lately_is_told_by_the_queue(cluster: Slurm) -> None:
     cluster.add(100, "a", 1)
     cluster.task("100_0", "NODE_FAIL", node="n3")
-    assert slurm.queue(["a"]) == [Task("100", 0, "a", "NODE_FAIL", "Priority", "n3")]
+    assert slurm.queue(["a"]) == [Task("100", 0, "a", "NODE_FAIL", "None", "n3")]
 
 
 def test_the_history_has_the_state_of_every_step(cluster: Slurm) -> None:
     cluster.add(100, "a", 2)
     cluster.task("100_1", "FAILED", node="n2", exit="0:9", steps=[("batch", "OUT_OF_MEMORY"), ("0", "CANCELLED by 0")])
     found = {t.index: t for t in slurm.history(["100"])}
-    assert found[1] == Task("100", 1, "a", "FAILED", "", "n2", "0:9", ("OUT_OF_MEMORY", "CANCELLED"))
+    assert found[1] == Task("100", 1, "a", "FAILED", "None", "n2", "0:9", ("OUT_OF_MEMORY", "CANCELLED"))
     assert found[0].steps == ()
 
 

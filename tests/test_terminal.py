@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import screen_samples as samples
-from test_terminal_screen import COLOURS, Pipe, terminal
 
+import screen_samples as samples
 from hpc_sweep import (
     child,
     mend,
@@ -39,6 +38,7 @@ from hpc_sweep.status import Status
 from hpc_sweep.terminal_page import Line, Page, content, width_of
 from hpc_sweep.terminal_screen import Screen
 from hpc_sweep.tracking import Tally
+from test_terminal_screen import COLOURS, Pipe, terminal
 
 GOLDEN = Path(__file__).parent / "golden" / "screens"
 WIDE, NARROW, ASCII = Page(80), Page(40), Page(80, utf8=False)

@@ -36,9 +36,9 @@ done
 
 DIR=$(realpath -ms -- "$DIR")
 [[ $DIR =~ ^/[A-Za-z0-9._/-]+$ ]] || fail 2 "the folder $DIR holds a character that Slurm's files cannot" "--dir DIR"
-[ ${#DIR} -le 80 ] || fail 2 "the folder $DIR is too long: a socket's path holds 107 characters" "--dir /var/tmp/NAME"
+[ ${#DIR} -le 70 ] || fail 2 "the folder $DIR is too long: a socket's path in it may have 107 characters" "--dir /var/tmp/NAME"
 export SLURM_CONF=$DIR/slurm.conf
-unset "${!SLURM_JOB@}" SLURM_CLUSTERS SLURM_TIME_FORMAT SQUEUE_FORMAT SINFO_FORMAT # the caller's taste would bend what we read
+unset SLURM_CLUSTERS SLURM_TIME_FORMAT SQUEUE_STATES SINFO_FORMAT # they would bend what we read
 
 need_root() {
   [ "$(id -u)" = 0 ] || fail 3 "this needs root, because Slurm starts each job as the user who submitted it" "sudo $0 ..."
@@ -177,12 +177,14 @@ stop_slurm() { # ends every job, stops slurmctld and the nodes, and forgets the 
   local first next
   [ -d "$DIR/state" ] || return 0 # nothing ran since the last time
   first=$(cut -d= -f2 "$DIR/first-job.conf")
-  next=$((first + 1000)) # if slurmctld died and cannot say
   if alive slurmctld; then
-    next=$(timeout 5 scontrol show config | awk '$1 == "NEXT_JOB_ID" { print $3 }') && [ -n "$next" ] || next=$((first + 1000))
+    next=$(timeout 5 scontrol show config | awk '$1 == "NEXT_JOB_ID" { print $3 }') || true
+    next=${next:-$((first + 1000))}
     timeout 5 squeue -h -o %A | sort -u | xargs -r timeout 5 scancel >/dev/null 2>&1 || true
     kill_tasks "${NODES[@]}" # or one that does not listen to TERM would hold us up for KillWait seconds
     wait_for 3 no_jobs || true # so that the accounting says CANCELLED
+  else
+    next=$((first + 1000)) # a guess: it died and cannot say
   fi
   stop 3 slurmctld "${NODES[@]}" # slurmctld waits for a dead node, slurmd for each control group: not we
   kill_jobs "${NODES[@]}"

@@ -173,7 +173,7 @@ class _Child:
         results = run_many(list(configs.values()), list(contexts.values()))
         for (point, config), result in zip(configs.items(), results, strict=True):
             self._end(contexts[point], result, config, self.work.job)
-            self.point = next(left, point)
+            self.point, self.began = next(left, point), time.monotonic()  # so that the seconds add up to what was used
 
     def _failed(self, error: BaseException) -> int:
         if self.point is not None:

@@ -165,6 +165,8 @@ def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
     def look() -> terminal.LogView:
         return terminal.log_view(status.compute(found), point)
 
+    if follow and as_json:
+        raise click.UsageError("-f goes with the screen, --json with one look: take one of them")
     if follow:
         terminal.follow(screen, look)
         return OK

@@ -7,11 +7,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +19,15 @@ from h5py import h5a, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
 from hpc_sweep import dump, files, structure
 from hpc_sweep import results as tables
-from hpc_sweep.errors import DamagedError, DiskError, HpcSweepError
+from hpc_sweep.errors import DamagedError, DiskError, InputError
 from hpc_sweep.results import Results, Row, load
 
 __all__ = ["Entry", "Outcome", "Results", "Row", "collect", "load"]
 
 Progress = Callable[[int, int], None]
 
-_READERS = 2
-_FILES_AT_ONCE = 16  # one hand-over between threads costs as much as reading a small file
-_BYTES_AHEAD = 1 << 26
 _IN_MEMORY = 1 << 27
+_FILES_AT_ONCE, _BYTES_AT_ONCE = 100, 1 << 25
 _UNKNOWN = 1 << 20  # the size to reckon with where no attempt told it
 
 
@@ -80,11 +77,10 @@ def collect(
         sha256 = _write_h5(h5, take, name, expected)
     else:
         take.all(lambda id, found: None)
-    table = tables.columns(take.rows)
     if "csv" in to:
         csv = folder / tables.CSV_FILE
-        files.write_atomic(csv, tables.csv_text(table).encode())
-    return Outcome(len(take.rows), len(table), take.read_bytes, take.damaged, csv, h5, sha256)
+        files.write_atomic(csv, tables.csv_text(take.columns).encode())
+    return Outcome(len(take.rows), len(take.columns), take.read_bytes, take.damaged, csv, h5, sha256)
 
 
 class _Take:
@@ -97,80 +93,62 @@ class _Take:
         self.damaged: list[tuple[str, str]] = []
         self.read_bytes = 0
 
+    @cached_property
+    def columns(self) -> tables.Columns:
+        """The table, once all rows are there."""
+        return tables.columns(self.rows)
+
     def all(self, keep: Callable[[str, structure.Opened], None]) -> None:
-        """Hand every whole dump to `keep`, which may still find it damaged."""
-        for done, (entry, data) in enumerate(_read_ahead(self.entries), 1):
-            try:
-                self._one(entry, data, keep)
-            except DamagedError as error:
-                self.damaged.append((entry.id, error.message))
-            self.progress(done, len(self.entries))
+        """Hand every whole dump to `keep`, which may still find it damaged.
 
-    def _one(self, entry: Entry, data: bytes | DamagedError, keep: Callable[[str, structure.Opened], None]) -> None:
-        if isinstance(data, DamagedError):
-            raise data
-        self.read_bytes += len(data)
-        with structure.opened_image(data, entry.id) as found:
-            keep(entry.id, found)
-        about = found.about
-        self.rows.append(Row(entry.id, entry.axes, entry.config, about["metrics"], about["missing"]))
+        In batches: a hundred small files are checked, then opened, in two thirds of the time that it takes in turn.
+        """
+        access = structure.in_memory()
+        done = 0
+        for batch in _batches(self.entries):
+            for entry, checked in [(entry, self._check(entry)) for entry in batch]:
+                try:
+                    if isinstance(checked, DamagedError):
+                        raise checked
+                    with structure.opened(checked, access) as found:
+                        keep(entry.id, found)
+                    self.rows.append(_row(entry, checked.about))
+                except DamagedError as error:
+                    self.damaged.append((entry.id, error.message))
+                done += 1
+                self.progress(done, len(self.entries))
 
-
-def _read_ahead(entries: Sequence[Entry]) -> Iterator[tuple[Entry, bytes | DamagedError]]:
-    """The entries in order, read and hashed by threads that run ahead as far as memory is meant to go."""
-    pool = ThreadPoolExecutor(_READERS)
-    groups = _groups(entries)
-    under_way: deque[tuple[list[Entry], int, Future[list[bytes | DamagedError]]]] = deque()
-    try:
-        while True:
-            while not under_way or sum(size for _, size, _ in under_way) < _BYTES_AHEAD and len(under_way) <= _READERS:
-                group = next(groups, None)
-                if group is None:
-                    break
-                under_way.append((group, _size(group), pool.submit(_read, group)))
-            if not under_way:
-                return
-            group, _, future = under_way.popleft()
-            yield from zip(group, future.result(), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)
+    def _check(self, entry: Entry) -> structure.Checked | DamagedError:
+        try:
+            data = files.read_bytes(entry.path)
+            self.read_bytes += len(data)
+            return structure.check(data, entry.id, entry.sha256, entry.size)
+        except DamagedError as error:
+            return error
+        except InputError as error:
+            return DamagedError(error.message)
+        except OSError as error:
+            return DamagedError(f"cannot be read: {error.strerror}")
 
 
-def _groups(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    group: list[Entry] = []
+def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
+    batch, size = [], 0
     for entry in entries:
-        if len(group) == _FILES_AT_ONCE or (group and _size([*group, entry]) > _BYTES_AHEAD // 4):
-            yield group
-            group = []
-        group.append(entry)
-    if group:
-        yield group
+        batch.append(entry)
+        size += _UNKNOWN if entry.size is None else entry.size
+        if len(batch) == _FILES_AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    yield batch
 
 
-def _size(group: Sequence[Entry]) -> int:
-    return sum(_UNKNOWN if entry.size is None else entry.size for entry in group)
-
-
-def _read(group: Sequence[Entry]) -> list[bytes | DamagedError]:
-    return [_read_one(entry) for entry in group]
-
-
-def _read_one(entry: Entry) -> bytes | DamagedError:
-    try:
-        data = files.read_bytes(entry.path)
-        structure.check_bytes(data, entry.id, entry.sha256, entry.size)
-    except DamagedError as error:
-        return error
-    except HpcSweepError as error:
-        return DamagedError(error.message)
-    except OSError as error:
-        return DamagedError(f"cannot be read: {error.strerror}")
-    return data
+def _row(entry: Entry, about: dict[str, Any]) -> Row:
+    return Row(entry.id, entry.axes, entry.config, about["metrics"], about["missing"])
 
 
 def _write_h5(path: Path, take: _Take, name: str, expected: int) -> str:
     """Build results.h5 and put it in its place whole; its SHA-256. In memory, unless it is too large for that."""
-    if _size(take.entries) <= _IN_MEMORY:
+    if sum(_UNKNOWN if entry.size is None else entry.size for entry in take.entries) <= _IN_MEMORY:
         access = h5p.create(h5p.FILE_ACCESS)
         access.set_fapl_core(1 << 24, False)
         with _hdf5(access) as root:
@@ -211,10 +189,11 @@ def _fill(root: h5f.FileID, take: _Take, name: str, expected: int, check: Callab
         check()
 
     take.all(keep)
-    _write_tables(root, take.rows, name, expected)
+    _write_tables(root, take, name, expected)
 
 
-def _write_tables(root: h5f.FileID, rows: Sequence[Row], name: str, expected: int) -> None:
+def _write_tables(root: h5f.FileID, take: _Take, name: str, expected: int) -> None:
+    rows = take.rows
     _write_number(root, b"schema", tables.SCHEMA)
     _write_number(root, b"rows", len(rows))
     _write_number(root, b"expected", expected)
@@ -223,7 +202,7 @@ def _write_tables(root: h5f.FileID, rows: Sequence[Row], name: str, expected: in
     dump.write_text(root, b"complete", complete)
     exact = np.frombuffer(tables.document(name, expected, rows).encode(), np.uint8)
     dump.write_dataset(root, tables.ROWS.decode(), exact)
-    columns = list(tables.columns(rows).items())
+    columns = list(take.columns.items())
     for part, start in enumerate(range(0, len(columns), tables.MOST_COLUMNS)):
         label = tables.TABLE.decode() + (f"-{part + 1}" if part else "")
         table = tables.records(dict(columns[start : start + tables.MOST_COLUMNS]))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from h5py import h5a, h5d, h5f, h5p, h5s, h5t, string_dtype
 
-from hpc_sweep import files
+from hpc_sweep import files, structure
 from hpc_sweep.errors import DamagedError
 from hpc_sweep.job import METRIC_NAME, History, Result
 from hpc_sweep.structure import (
@@ -104,13 +104,13 @@ def check(data: bytes, id: str, sha256: str | None = None, size: int | None = No
 
     `sha256` and `size` stand in the attempt's line; where that was lost, the checksum at the end decides.
     """
-    with opened(data, id, sha256, size):
+    with opened(structure.check(data, id, sha256, size)):
         pass
 
 
 def read(data: bytes, id: str, sha256: str | None = None, size: int | None = None) -> Dump:
     """Everything that a dump holds, checked first."""
-    with opened(data, id, sha256, size) as found, unreadable_is_damaged():
+    with opened(structure.check(data, id, sha256, size)) as found, unreadable_is_damaged():
         about = found.about
         kept = {name: stored(h5d.open(found.root, name.encode())) for name in found.names}
         if sha256 is None and _content(about, kept) != about["content"]:

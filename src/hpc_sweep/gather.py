@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hpc_sweep import collect as collecting
-from hpc_sweep import results, status, tracking
 from hpc_sweep import job as jobs
+from hpc_sweep import results, status, tracking
 from hpc_sweep.ledger import Sweep
 from hpc_sweep.project import Project
 from hpc_sweep.status import PointStatus, Status

@@ -41,7 +41,9 @@ History = dict[str, list[tuple[int, float]]]
 class Config(BaseModel):
     """What a job's `Config` derives from: frozen, no unknown key, no conversion but integer to float."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
+    )
 
 
 @dataclass(frozen=True)

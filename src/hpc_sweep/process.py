@@ -38,13 +38,16 @@ class Process:
         """What the child has said by now, waiting at most so long; None once it has closed its end."""
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             self.kill()
-        if not select.select([self._reading], [], [], timeout)[0]:
-            return None if self._over() else []
+        if not self._speaks(timeout):
+            return None if self._over() and not self._speaks(0) else []
         data = os.read(self._reading, 1 << 16)
         if not data:
             return None
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
+
+    def _speaks(self, timeout: float) -> bool:
+        return bool(select.select([self._reading], [], [], timeout)[0])
 
     def _over(self) -> bool:
         """Whether the child has ended, though processes that it left behind hold its end of the pipe."""

@@ -58,24 +58,29 @@ def write(state: Status, results: Results, folder: Path, job: Job | None, *, wit
     """Write the report of `results` into `folder`; `job` is asked for its own tables and figures first."""
     with_figures = with_figures and find_spec("matplotlib") is not None
     study = report_summary.study(state, results)
-    own = _own(job, results, with_figures)
-    curves = _curves(study, results) if with_figures else []
+    names: set[str] = set()
+    own = _own(job, results, names if with_figures else None)
+    curves = _curves(study, results, names) if with_figures else []
     notes = [*own.notes, *([] if with_figures else [NO_FIGURES])]
     page = _page(state, results, study, own, curves, notes)
     pictures = [block for section in page.sections for block in section.blocks if isinstance(block, Picture)]
     for picture in pictures:
         files.make_folder(folder / FIGURES)
         files.write_atomic(folder / picture.file, picture.svg)
-    paths = [folder / name for name in (MARKDOWN, HTML, LATEX)]
-    texts = [
-        report_markup.markdown(page),
-        report_html.html(page, f"hpc-sweep {__version__}"),
-        report_markup.latex(page),
-    ]
-    for path, text in zip(paths, texts, strict=True):
-        files.write_atomic(path, text.encode())
     main = _main_table(page)
-    return Written(*paths, len(pictures), text_lines(main) if main else (), tuple(notes))
+    return Written(
+        markdown=_put(folder / MARKDOWN, report_markup.markdown(page)),
+        html=_put(folder / HTML, report_html.html(page, f"hpc-sweep {__version__}")),
+        latex=_put(folder / LATEX, report_markup.latex(page)),
+        figures=len(pictures),
+        lines=text_lines(main) if main else (),
+        notes=tuple(notes),
+    )
+
+
+def _put(path: Path, text: str) -> Path:
+    files.write_atomic(path, text.encode())
+    return path
 
 
 def _page(
@@ -91,7 +96,7 @@ def _page(
         Section("What ran", tuple(report_sections.what_ran(state))),
         Section("Metrics", tuple(report_sections.metrics(study))),
         Section("Learning curves", tuple(curves)),
-        Section("Time and cost", tuple(report_sections.time_and_cost(state))),
+        Section("Time and cost", tuple(report_sections.time_and_cost(state, study.seed))),
         Section("Failures", tuple(report_sections.failures(failed))),
         Section("Notes", tuple(report_sections.notes([*notes, *state.notes]))),
     ]
@@ -117,11 +122,11 @@ class _Own:
     notes: tuple[str, ...] = ()
 
 
-def _own(job: Job | None, results: Results, with_figures: bool) -> _Own:
+def _own(job: Job | None, results: Results, names: set[str] | None) -> _Own:
     if job is None:
         return _Own()
     tables, wrong = _asked(job, "tables", lambda f: [_checked(table) for table in f(results)])
-    pictures, bad = _asked(job, "figures", lambda f: _drawn(f(results))) if with_figures else (None, [])
+    pictures, bad = _asked(job, "figures", lambda f: _drawn(f(results), names)) if names is not None else (None, [])
     return _Own(tuple(tables or ()), tuple(pictures or ()), (*wrong, *bad))
 
 
@@ -147,16 +152,15 @@ def _checked(table: Any) -> Table:
     return table
 
 
-def _drawn(figures: Any) -> list[Picture]:
+def _drawn(figures: Any, names: set[str]) -> list[Picture]:
     from hpc_sweep import report_figures
 
-    taken: set[str] = set()
-    return [Picture(title, _file(title, taken), report_figures.svg(figure, title)) for title, figure in figures.items()]
+    return [Picture(title, _file(title, names), report_figures.svg(figure, title)) for title, figure in figures.items()]
 
 
-def _file(title: str, taken: set[str], prefix: str = "") -> str:
+def _file(title: str, taken: set[str]) -> str:
     """A file name made of a title: small letters, digits and `-`, and no other's."""
-    stem = prefix + (re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "figure")
+    stem = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:60] or "figure"
     name = next(n for k in range(1, len(taken) + 2) if (n := stem if k == 1 else f"{stem}-{k}") not in taken)
     taken.add(name)
     return f"{FIGURES}/{name}.svg"
@@ -165,14 +169,13 @@ def _file(title: str, taken: set[str], prefix: str = "") -> str:
 # what every sweep has
 
 
-def _curves(study: Study, results: Results) -> list[Block]:
+def _curves(study: Study, results: Results, names: set[str]) -> list[Block]:
     from hpc_sweep import report_figures
     from hpc_sweep.report_curves import curves
 
     found, others = curves(study, results)
-    taken: set[str] = set()
     blocks: list[Block] = [
-        Picture(c.name, _file(c.name, taken, "curve-"), report_figures.draw(c), c.note) for c in found
+        Picture(c.name, _file(f"curve {c.name}", names), report_figures.draw(c), c.note) for c in found
     ]
     if others:
         blocks.append(Words((f"Logged too, and not drawn: {', '.join(others)}.",)))

@@ -145,12 +145,11 @@ def _run(pairs: Sequence[tuple[int, float]]) -> Run:
 def _curves(study: Study, plan: _Plan, runs: dict[int, dict[str, Run]], name: str) -> Curves:
     panels, lacking = [], []
     for key, by_line in plan.groups.items():
-        title = ", ".join(f"{n} = {words.value(study.values[n][k])}" for n, k in zip(plan.panels, key, strict=True))
+        title = words.settings({n: study.values[n][k] for n, k in zip(plan.panels, key, strict=True)})
         found = [_line(study, plan, runs, name, value, by_line[value]) for value in sorted(by_line)]
         short = [line for line in found if line.n < line.of]
-        axis = f"{plan.lines} = " if plan.lines else ""
-        named = [", ".join(part for part in (title, f"{axis}{x.label}") if part) or "the line" for x in short]
-        lacking += [f"{who}: {x.n} of {x.of}" for who, x in zip(named, short, strict=True)]
+        axis = f" {plan.lines}=" if plan.lines else ""
+        lacking += [f"{title}{axis}{line.label} ({line.n} of {line.of})".strip() for line in short]
         lines = tuple(line for line in found if len(line.steps))
         if lines:
             panels.append(Panel(words.one_line(title) + ("*" if short else ""), lines))
@@ -171,7 +170,7 @@ def _said(study: Study, plan: _Plan, lacking: Sequence[str], ends: bool) -> list
     if lacking:
         more = f" and {len(lacking) - _MOST_NAMED} more" if len(lacking) > _MOST_NAMED else ""
         what = "seeds" if study.seed else "points"
-        said.append(f"* fewer {what} for {', '.join(lacking[:_MOST_NAMED])}{more}")
+        said.append(f"* fewer {what}: {', '.join(lacking[:_MOST_NAMED])}{more}")
     return said
 
 

@@ -70,8 +70,10 @@ def _figure(given: Curves) -> Figure:
         lines |= _draw(at, panel, style)
     for at in axes[len(given.panels) :]:
         at.remove()
-    if _logarithmic(given):
+    if least := _least(given):
         axes[0].set_yscale("log")
+        axes[0].set_ylim(bottom=least / 2)
+        axes[0].yaxis.set_major_formatter(lambda value, place: f"{value:g}")
     figure.supxlabel("step", fontsize=9)
     figure.supylabel(given.name, fontsize=9)
     shown = [label for label in style if label in lines]
@@ -86,7 +88,7 @@ def _style(given: Curves) -> Style:
     labels = given.labels or ("",)
     if given.ordered and len(labels) > 1:
         colours = matplotlib.colormaps[_ORDER]
-        shades: list[Any] = [colours(0.88 * k / (len(labels) - 1)) for k in range(len(labels))]
+        shades: list[Any] = [colours(0.8 * k / (len(labels) - 1)) for k in range(len(labels))]
     else:
         shades = [_KINDS[k % len(_KINDS)] for k in range(len(labels))]
     return {
@@ -107,8 +109,8 @@ def _draw(at: Axes, panel: Panel, style: Style) -> dict[str, Line2D]:
     return drawn
 
 
-def _logarithmic(given: Curves) -> bool:
-    """Whether the lines span so much that the small values could not be told apart otherwise."""
+def _least(given: Curves) -> float:
+    """The smallest mean where the lines span so much that it could not be seen without logarithms; else 0."""
     lines = [line for panel in given.panels for line in panel.lines]
     least, most = min(float(line.mean.min()) for line in lines), max(float(line.mean.max()) for line in lines)
-    return least > 0 and most / least > 100
+    return least if least > 0 and most / least > 100 else 0.0

@@ -45,7 +45,7 @@ h2 { font-size: 1.3rem; margin: 2.8rem 0 .8rem; padding-top: .9rem; border-top: 
 p { margin: .5rem 0; max-width: 46rem; }
 nav { margin: 1.2rem 0 0; color: var(--soft); font-size: .9rem; }
 nav a { color: inherit; margin-right: 1.1rem; white-space: nowrap; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.4rem; margin: .8rem 0; }
+dl { display: grid; grid-template-columns: fit-content(40%) 1fr; gap: .3rem 1.4rem; margin: .8rem 0; }
 dt { color: var(--soft); }
 dd { margin: 0; min-width: 0; }
 figure { margin: 1.4rem 0; }
@@ -55,6 +55,7 @@ figcaption span { font-weight: 400; color: var(--soft); }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .85rem; text-align: left; vertical-align: baseline; }
 th:first-child, td:first-child { padding-left: .2rem; }
+th:first-child { position: sticky; left: 0; background: var(--page); }
 thead th { font-weight: 600; border-bottom: 1.5px solid var(--ink); white-space: nowrap; }
 thead tr.over th { font-weight: 400; color: var(--soft); border-bottom: 0; padding-bottom: 0; text-align: center; }
 tbody th { font-weight: 500; }
@@ -62,6 +63,7 @@ tbody tr + tr > * { border-top: 1px solid var(--rule); }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 .right, thead th.right { text-align: right; white-space: nowrap; }
 sup { line-height: 0; color: var(--bad); font-size: .8em; padding-left: .1em; }
+td.right sup { display: inline-block; width: 0; }
 .note { margin: .5rem 0 0; font-size: .86rem; color: var(--soft); list-style: none; padding: 0; max-width: 46rem; }
 .picture { background: #fff; border-radius: 6px; padding: .4rem; }
 .picture img { display: block; max-width: 100%; min-width: 34rem; height: auto; }
@@ -81,8 +83,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   main { padding: 1.4rem 1rem 3rem; }
   h1 { font-size: 1.5rem; }
   h1 small { display: table; margin: .5rem 0 0; }
-  dl { grid-template-columns: 1fr; gap: 0; }
-  dd { margin-bottom: .5rem; }
+  dl { gap: .3rem .9rem; }
   th, td { padding: .3rem .55rem; }
 }
 @media print {
@@ -155,7 +156,7 @@ def _block(block: Block) -> str:
 def _shares(shares: Shares) -> str:
     shown = [(name, count) for name, count in shares.counts if count]
     bar = "".join(f'<i class="{text(name)}" style="flex: {count} 1 0"></i>' for name, count in shown)
-    key = "".join(f'<li><i class="{text(name)}"></i>{text(name)} {count:,}</li>' for name, count in shown)
+    key = "".join(f'<li><i class="{text(name)}"></i>{count:,} {text(name)}</li>' for name, count in shown)
     return f'<div class="bar" aria-hidden="true">{bar}</div><ul class="key">{key}</ul>'
 
 
@@ -175,6 +176,8 @@ def _fold(fold: Fold) -> str:
 def _caption(title: str) -> str:
     """What is shown, and after a colon how."""
     name, colon, how = words.one_line(title).partition(": ")
+    if not name:
+        return ""
     return f"<figcaption>{text(name)}{f' <span>{text(how)}</span>' if colon else ''}</figcaption>"
 
 

@@ -17,6 +17,7 @@ from hpc_sweep.report_page import (
     Picture,
     Shares,
     Words,
+    aligned,
     cell,
     note_lines,
     split_mark,
@@ -41,10 +42,10 @@ _LATEX_HEAD = """\
 
 def markdown(page: Page) -> str:
     """The whole page."""
-    parts = [f"# {plain(page.title)}", *(_block(block, 2) for block in page.lead)]
+    parts = [_heading(page.title, 1), *(_block(block, 2) for block in page.lead)]
     for section in page.sections:
-        parts += [f"## {plain(section.title)}", *(_block(block, 3) for block in section.blocks)]
-    return "\n\n".join(part for part in parts if part) + "\n"
+        parts += [_heading(section.title, 2), *(_block(block, 3) for block in section.blocks)]
+    return _joined(parts) + "\n"
 
 
 def plain(text: str) -> str:
@@ -59,13 +60,21 @@ def _block(block: Block, level: int) -> str:
     if isinstance(block, Facts):
         return "\n".join(f"- **{plain(name)}**: {plain(text)}" for name, text in block.rows)
     if isinstance(block, Shares):
-        return " · ".join(f"**{plain(name)}** {count:,}" for name, count in block.counts)
+        return " · ".join(f"{count:,} {plain(name)}" for name, count in block.counts)
     if isinstance(block, Table):
         return _table(block, level)
     if isinstance(block, Picture):
         image = f"![{plain(block.title)}]({block.file})"
-        return "\n\n".join([f"{'#' * level} {plain(block.title)}", image, *([plain(block.note)] if block.note else [])])
-    return "\n\n".join([f"{'#' * level} {plain(block.title)}", *(_block(b, level + 1) for b in block.blocks)])
+        return _joined([_heading(block.title, level), image, plain(block.note)])
+    return _joined([_heading(block.title, level), *(_block(b, level + 1) for b in block.blocks)])
+
+
+def _joined(parts: Iterable[str]) -> str:
+    return "\n\n".join(part for part in parts if part)
+
+
+def _heading(title: str, level: int) -> str:
+    return f"{'#' * level} {plain(title)}" if title else ""
 
 
 def _paragraph(text: str) -> str:
@@ -77,22 +86,18 @@ def _table(table: Table, level: int) -> str:
     right = to_the_right(table)
     first = plain(cell(table.columns[0]))
     corner = f"{first} ↓ {plain(table.across)} →".strip() if table.across else first
-    rows = [[corner, *(plain(c) for c in map(cell, table.columns[1:]))]]
-    rows += [[plain(cell(c)) for c in row] for row in table.rows]
-    widths = [max(3, *(cell_len(row[k]) for row in rows)) for k in range(len(table.columns))]
-    lines = [_row(row, widths, right) for row in rows]
-    rule = "|".join(f" {'-' * (w - 1)}{':' if r else '-'} " for w, r in zip(widths, right, strict=True))
+    rows = [[corner, *(cell(c) for c in table.columns[1:])], *([cell(c) for c in row] for row in table.rows)]
+    columns = [_column(texts, r) for texts, r in zip(zip(*rows, strict=True), right, strict=True)]
+    lines = [f"| {' | '.join(row)} |" for row in zip(*columns, strict=True)]
     notes = [f"{plain(mark)} {plain(text)}".strip() for mark, text in note_lines(table)]
-    body = "\n".join([lines[0], f"|{rule}|", *lines[1:]])
-    return "\n\n".join([f"{'#' * level} {plain(table.title)}", body, *(["  \n".join(notes)] if notes else [])])
+    return _joined([_heading(table.title, level), "\n".join(lines), "  \n".join(notes)])
 
 
-def _row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    cells = []
-    for text, width, to_right in zip(row, widths, right, strict=True):
-        space = " " * (width - cell_len(text))
-        cells.append(f" {space}{text} " if to_right else f" {text}{space} ")
-    return f"|{'|'.join(cells)}|"
+def _column(texts: Sequence[str], to_right: bool) -> list[str]:
+    """A column with its rule below the heading, all equally wide, so that the source reads well too."""
+    head, *body = aligned(["   ", *map(plain, texts)], to_right)[1:]
+    rule = "-" * (cell_len(head) - to_right) + ":" * to_right
+    return [head, rule, *body]
 
 
 # LaTeX
@@ -133,9 +138,10 @@ def _latex_table(table: Table) -> str:
             f"& \\multicolumn{{{len(heads) - 1}}}{{c}}{{{tex(table.across)}}} \\\\",
             f"\\cmidrule{{2-{len(heads)}}}",
         ]
+    caption = [f"\\caption{{{tex(table.title)}}}"] if table.title else []
     notes = [f"\\\\[2pt] {{\\footnotesize {_latex_mark(mark)}{tex(text)}}}" for mark, text in note_lines(table)]
     lines = [
-        "\\begin{table}[htbp]", "\\centering", f"\\caption{{{tex(table.title)}}}", f"\\begin{{tabular}}{{{columns}}}",
+        "\\begin{table}[htbp]", "\\centering", *caption, f"\\begin{{tabular}}{{{columns}}}",
         "\\toprule", *over, " & ".join(heads) + r" \\", "\\midrule", *(" & ".join(row) + r" \\" for row in rows),
         "\\bottomrule", "\\end{tabular}", *notes, "\\end{table}", "",
     ]  # fmt: skip
@@ -146,7 +152,8 @@ def _latex_cell(text: str) -> str:
     """A cell; what could be an argument of the line's end before it is kept apart from that."""
     unmarked, mark = split_mark(text)
     apart = "{}" if unmarked.startswith(("[", "*")) else ""
-    return f"{apart}{tex(unmarked)}{_latex_mark(mark)}"
+    hanging = f"\\rlap{{{_latex_mark(mark)}}}" if mark else ""
+    return f"{apart}{tex(unmarked)}{hanging}"
 
 
 def _latex_mark(mark: str) -> str:

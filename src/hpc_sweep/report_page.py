@@ -120,22 +120,23 @@ def _is_number(text: str) -> bool:
     return plain in ("", NOTHING) or bool(_NUMBER.match(plain))
 
 
+def aligned(texts: Sequence[str], to_right: bool) -> list[str]:
+    """The cells of a column, equally wide; marks hang behind the numbers."""
+    if not to_right:
+        width = max(map(cell_len, texts))
+        return [text + " " * (width - cell_len(text)) for text in texts]
+    parts = [split_mark(text) for text in texts]
+    width, hang = (max(cell_len(part[k]) for part in parts) for k in (0, 1))
+    return [" " * (width - cell_len(plain)) + plain + mark.ljust(hang) for plain, mark in parts]
+
+
 def text_lines(table: Table) -> tuple[str, ...]:
     """A table as it looks on a terminal."""
     rows = [[cell(c) for c in table.columns], *([cell(c) for c in row] for row in table.rows)]
-    right = to_the_right(table)
-    widths = [max(cell_len(row[k]) for row in rows) for k in range(len(table.columns))]
+    columns = [aligned(column, r) for column, r in zip(zip(*rows, strict=True), to_the_right(table), strict=True)]
     lines = [words.one_line(table.title), ""]
-    if table.across:
-        lines.append(" " * (2 + widths[0] + 4) + words.one_line(table.across))
-    lines += [_text_row(row, widths, right) for row in rows]
+    if table.across and len(columns) > 1:
+        lines.append(" " * (2 + cell_len(columns[0][0]) + 4) + words.one_line(table.across))
+    lines += [f"  {'    '.join(row)}".rstrip() for row in zip(*columns, strict=True)]
     notes = [f"  {mark} {text}" if mark else f"  {text}" for mark, text in note_lines(table)]
     return (*lines, *(["", *notes] if notes else []))
-
-
-def _text_row(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
-    padded = []
-    for text, width, to_right in zip(row, widths, right, strict=True):
-        space = " " * (width - cell_len(text))
-        padded.append(space + text if to_right else text + space)
-    return "  " + "    ".join(padded).rstrip()

@@ -26,6 +26,8 @@ _COLUMNS = 6  # metrics side by side
 _SLOWEST, _MOST_POINTS = 5, 50
 _LONG_VALUE = 200
 
+_Rows = list[list[str | float | None]]
+
 
 # what ran
 
@@ -45,14 +47,14 @@ def lead(state: Status, failed: Sequence[Failures]) -> list[Block]:
     if failed:
         kinds = ", ".join(f"{len(f.points):,} {f.kind}" for f in failed)
         total = sum(len(f.points) for f in failed)
-        blocks.append(Words((f"{words.plural(total, 'point')} failed: {kinds}. The tables mark where they lack.",)))
+        blocks.append(Words((f"{words.plural(total, 'point')} failed: {kinds}. Cells that lack them are marked *.",)))
     return blocks
 
 
 def what_ran(state: Status) -> list[Block]:
     """The question, the code, the place and the time."""
     header = state.header
-    rows = [("sweep", state.sweep.name), ("job", str(header.get("job", ""))), ("points", _points(state))]
+    rows = [("job", str(header.get("job", ""))), ("points", _points(state)), *_axes(header.get("axes", {}))]
     fixed = header.get("fixed") or {}
     rows += [("fixed", words.settings(fixed))] if fixed else []
     claims = [s.claim for s in state.submissions]
@@ -65,7 +67,7 @@ def what_ran(state: Status) -> list[Block]:
     blocks: list[Block] = [Facts(tuple(rows))]
     if len(codes) > 1:
         blocks.append(Words((f"The points ran on {len(codes)} versions of the code.",)))
-    return [*blocks, *_axes(header.get("axes", {}))]
+    return blocks
 
 
 def _points(state: Status) -> str:
@@ -111,11 +113,9 @@ def _code(code: dict[str, Any], count: int, alone: bool) -> str:
     return f"{code['label']}{fingerprint}" + ("" if alone else f": {words.plural(count, 'point')}")
 
 
-def _axes(axes: dict[str, list[Any]]) -> list[Block]:
-    if not axes:
-        return []
-    rows = [[name, len(given), _shortened(words.values(given))] for name, given in axes.items()]
-    return [Table("Axes", ["axis", "values", ""], rows)]
+def _axes(axes: dict[str, list[Any]]) -> list[tuple[str, str]]:
+    listed = {name: words.values(given).replace("  ", ", ") for name, given in axes.items()}
+    return [(f"axis {name}", f"{_shortened(listed[name])} ({len(given):,})") for name, given in axes.items()]
 
 
 def _shortened(text: str) -> str:
@@ -177,10 +177,9 @@ def _over_pairs(study: Study, names: Sequence[str], pairs: Sequence[tuple[str, s
 
 
 def _over_one(study: Study, names: Sequence[str]) -> list[Block]:
-    axes = report_summary.usable(study) or [None]
     tables: list[Block] = []
-    for axis in axes:
-        layout = report_summary.layout(study, *([axis] if axis else []))
+    for heads in [[axis] for axis in report_summary.usable(study)] or [[]]:
+        layout = report_summary.layout(study, *heads)
         for start in range(0, len(names), _COLUMNS):
             tables.append(report_summary.line(study, layout, names[start : start + _COLUMNS]))
     return tables
@@ -189,7 +188,7 @@ def _over_one(study: Study, names: Sequence[str]) -> list[Block]:
 # time and cost
 
 
-def time_and_cost(state: Status) -> list[Block]:
+def time_and_cost(state: Status, seed: str | None) -> list[Block]:
     """What it cost, how long a point takes by the values of each axis, and which took longest."""
     took = [p for p in state.points if p.seconds]
     if not took:
@@ -201,12 +200,12 @@ def time_and_cost(state: Status) -> list[Block]:
     tries = sum(p.tries > 1 for p in state.points)
     rows += [("tried again", words.plural(tries, "point"))] if tries else []
     blocks: list[Block] = [Facts(tuple(rows))]
-    by_value = _by_value(state)
+    by_value = _by_value(state, seed)
     blocks += [by_value] if by_value.rows else []
     slowest = sorted((p for p in took if p.state == "done"), key=lambda p: (-p.seconds, p.point.index))[:_SLOWEST]
     if len(done) > _SLOWEST:
-        rows_of = [[_settings(p), words.duration(p.seconds), p.tries, p.node, p.point.id] for p in slowest]
-        blocks.append(Table("Slowest points", ["point", "took", "tries", "node", "id"], rows_of))
+        each: _Rows = [[_settings(p), words.duration(p.seconds), p.tries, p.node, p.point.id] for p in slowest]
+        blocks.append(Table("Slowest points", ["point", "took", "tries", "node", "id"], each))
     return blocks
 
 
@@ -230,9 +229,11 @@ def _cores(state: Status, point: PointStatus) -> float:
     return 1.0
 
 
-def _by_value(state: Status) -> Table:
-    rows: list[list[str | float | None]] = []
+def _by_value(state: Status, seed: str | None) -> Table:
+    rows: _Rows = []
     for axis in outlook.table_axes(state):
+        if axis == seed:  # no setting that anybody would look for time in
+            continue
         for k, row in enumerate(outlook.breakdown(state, axis)):
             if row.median is not None:
                 longest = words.duration(max(row.seconds))
@@ -252,17 +253,15 @@ def failures(failed: Sequence[Failures]) -> list[Block]:
     """What went wrong by kind, what the failures share, and the points themselves."""
     if not failed:
         return []
-    rows = [[f.kind, len(f.points), words.settings(f.shared) or "nothing", _shortened(f.words)] for f in failed]
+    rows: _Rows = [[f.kind, len(f.points), words.settings(f.shared) or "nothing", _shortened(f.words)] for f in failed]
     points = [p for f in failed for p in f.points]
-    each = [[_settings(p), outlook.kind_of(p), p.tries, p.node, _shortened(p.words), p.point.id] for p in points]
+    each: _Rows = [[_settings(p), outlook.kind_of(p), p.tries, p.node, _shortened(p.words), p.point.id] for p in points]
     more = len(points) - _MOST_POINTS
     note = f"{more:,} more: hpc-sweep status --all" if more > 0 else ""
     columns = ["point", "kind", "tries", "node", "last words", "id"]
     return [
         Table("By kind", ["kind", "points", "shared by all", "last words"], rows),
-        Fold(
-            f"Each of the {words.plural(len(points), 'point')}", (Table("Points", columns, each[:_MOST_POINTS], note),)
-        ),
+        Fold(f"Each of the {words.plural(len(points), 'point')}", (Table("", columns, each[:_MOST_POINTS], note),)),
     ]
 
 

@@ -151,7 +151,7 @@ def _gap(study: Study, names: Sequence[str], here: set[Key], everywhere: set[Key
 def _how(study: Study, names: Sequence[str], everywhere: set[Key], groups: Iterable[Group]) -> str:
     """Over what a table averages, and what its spread is."""
     seeds = max((len(group.repetitions) for group in groups), default=0)
-    said = [f"mean ± sd over {seeds} seeds" if seeds > 1 else "one seed"] if study.seed else []
+    said = [f"mean ± sd, n = {seeds} seeds" if seeds > 1 else "n = 1 seed"] if study.seed else []
     for k, name in enumerate(names):
         if name != study.seed:
             said.append(f"mean over {name} ({len({spot[k] for spot in everywhere})} values)")

@@ -158,6 +158,8 @@ def _field(column: list[Any]) -> dump.Array:
 
 
 def _cell(value: Any) -> str:
+    if type(value) is float:
+        return repr(value)
     text = _text(value)
     return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
@@ -165,6 +167,8 @@ def _cell(value: Any) -> str:
 def _text(value: Any) -> str:
     if value is None:
         return ""
+    if type(value) is int:
+        return str(value)
     return value if isinstance(value, str) else files.canonical(value)
 
 

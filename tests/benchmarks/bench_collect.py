@@ -25,13 +25,13 @@ ROUNDS = 5
 
 
 def one(number: int) -> tuple[str, bytes]:
-    """A dump as a run of 686 test clips leaves it: predictions, targets, a history of two curves, four metrics."""
+    """A dump as a run of 780 test clips leaves it: predictions, targets, a history of two curves, four metrics."""
     draw = np.random.default_rng(number)
     result = Result(
         metrics={"mae": draw.random(), "accuracy_2": draw.random(), "f1": draw.random(), "correlation": None},
         arrays={
-            "prediction": draw.normal(size=(686, 2)).astype("f4"),
-            "target": draw.normal(size=(686, 2)).astype("f4"),
+            "prediction": draw.normal(size=(780, 2)).astype("f4"),
+            "target": draw.normal(size=(780, 2)).astype("f4"),
         },
         missing={"correlation": "the predictions are constant"},
     )

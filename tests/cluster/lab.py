@@ -1,4 +1,4 @@
-"""A project in a temporary folder and the real program in it, on a real Slurm: what the cluster tests are written with."""
+"""A project in a temporary folder and the real program in it, on a real Slurm."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Lab:
                 return list(document["points"])
             if hurry:
                 self.cluster.hurry()
-            time.sleep(1.0)
+            time.sleep(1.5)
         raise AssertionError(f"{name} did not get there in {seconds} s: {self.status(name)}")
 
     def attempts(self, name: str) -> dict[str, list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+
 from cluster.lab import Lab
 
 pytestmark = pytest.mark.slurm
