@@ -45,9 +45,10 @@ Event = tuple[str, dict[str, Any]]
 # a project, with real grids
 
 
-def project(folder: Path) -> Project:
-    """A folder with the self-test job and the profiles of this project in it."""
-    for part, names in (("jobs", ["selftest.py"]), ("slurm", ["devcluster.yaml", "v100.yaml", "local.yaml", "env.sh"])):
+def project(folder: Path, *profiles: str) -> Project:
+    """A folder with the self-test job in it, and `devcluster` or the named ones of this project's profiles."""
+    wanted = {"jobs": ["selftest.py"], "slurm": ["env.sh", *(f"{p}.yaml" for p in profiles or ("devcluster",))]}
+    for part, names in wanted.items():
         (folder / part).mkdir(parents=True)
         for name in names:
             shutil.copy(ROOT / part / name, folder / part)

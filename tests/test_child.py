@@ -237,7 +237,7 @@ def test_numbers_are_told_before_the_point_is_done(bench: Bench) -> None:
     heard, _, _ = bench.run(point)
     logs = events(heard, "log")
     assert {k: v for e in logs for k, v in e.items()} == {
-        "event": "log", "point": point, "step": 1, "loss": 0.5, "done": 1, "total": 2,
+        "event": "log", "point": point, "step": 1, "loss": 0.5, "progress": [1, 2],
     }  # fmt: skip
     assert heard[-1]["event"] == "done"
 

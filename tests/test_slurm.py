@@ -120,9 +120,12 @@ def test_the_queue_is_asked_once_for_all_names(cluster: Slurm) -> None:
     assert len(cluster.calls("squeue")) == 1
 
 
-def test_a_plain_job_is_task_0(cluster: Slurm) -> None:
-    cluster.behave("squeue", stdout="12|N/A|RUNNING|None|n1|0:01|a\n")
-    assert slurm.queue(["a"]) == [Task("12", 0, "a", "RUNNING", "None", "n1")]
+def test_tasks_that_were_ended_before_they_began_are_one_row_and_not_task_0(cluster: Slurm) -> None:
+    cluster.behave("squeue", stdout="12|N/A|CANCELLED|None||0:00|a\n12|0|RUNNING|None|n1|0:03|a\n")
+    assert slurm.queue(["a"]) == [
+        Task("12", slurm.REST, "a", "CANCELLED", "None", ""),
+        Task("12", 0, "a", "RUNNING", "None", "n1"),
+    ]
 
 
 def test_a_task_that_ended_lately_is_told_by_the_queue(cluster: Slurm) -> None:
@@ -154,7 +157,7 @@ def test_a_row_of_its_own_goes_over_the_shared_one(cluster: Slurm) -> None:
 def test_a_part_of_a_heterogeneous_job_is_passed_over(cluster: Slurm) -> None:
     cluster.row(id="12+0", name="other", state="RUNNING")
     cluster.row(id="12", name="a", state="", exit="")
-    assert slurm.history(["12"]) == [Task("12", 0, "a", "")]
+    assert slurm.history(["12"]) == [Task("12", slurm.REST, "a", "")]
 
 
 @pytest.mark.parametrize("state", ENDED)

@@ -928,7 +928,7 @@ def test_a_list_of_points_that_was_changed_is_not_read(sweep: Sweep, cluster: Sl
 
 def test_the_golden_sweep_of_schema_1_is_read(cluster: Slurm, tmp_path: Path) -> None:
     """A folder that version 0.1.0 left; git keeps no times of change, so its dumps are hashed."""
-    shutil.copytree(build.ROOT / "tests" / "golden" / "sweeps" / "schema1", tmp_path / "schema1")
+    shutil.copytree(build.ROOT / "tests" / "golden" / "old" / "schema1", tmp_path / "schema1")
     found = look(Sweep(tmp_path / "schema1"))
     assert [(p.state, p.kind) for p in found.points] == [("done", ""), ("done", ""), ("failed", "nan"), ("new", "")]
     assert dump.read(found.points[0].path.read_bytes(), found.points[0].point.id).metrics == {"loss": 0.5}

@@ -36,7 +36,7 @@ done
 
 DIR=$(realpath -ms -- "$DIR")
 [[ $DIR =~ ^/[A-Za-z0-9._/-]+$ ]] || fail 2 "the folder $DIR holds a character that Slurm's files cannot" "--dir DIR"
-[ ${#DIR} -le 70 ] || fail 2 "the folder $DIR is too long: a socket's path in it may have 107 characters" "--dir /var/tmp/NAME"
+[ ${#DIR} -le 70 ] || fail 2 "the folder $DIR is too long: a socket's path holds 107 characters" "--dir DIR"
 export SLURM_CONF=$DIR/slurm.conf
 unset SLURM_CLUSTERS SLURM_TIME_FORMAT SQUEUE_STATES SINFO_FORMAT # they would bend what we read
 

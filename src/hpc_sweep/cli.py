@@ -32,10 +32,16 @@ class _Example(click.Command):
                 formatter.write_text(line)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog="Example: hpc-sweep submit configs/grids/demo.yaml --wait",
+)
 @click.version_option(__version__, prog_name="hpc-sweep")
 def cli() -> None:
     """Run a grid of experiments on a Slurm cluster or on this machine.
+
+    SWEEP is a name in sweeps/ or the path of a sweep; without it, the sweep
+    last submitted to. POINT is the beginning of a point's id.
 
     Exit codes: 0 all well, 1 some points failed or are damaged, 2 wrong input,
     3 Slurm, disk or MLflow, 4 refused to protect work, 130 interrupted.
@@ -63,9 +69,9 @@ def _sweep_names(incomplete: str) -> list[str]:
 @_cluster
 @click.option("--dry-run", is_flag=True, help="Show the plan, its cost and the sbatch script; start nothing.")
 @click.option("--only", multiple=True, metavar="AXIS=VALUE", help="Only the points with this value; may be repeated.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many points.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Start at most N points.")
 @click.option("--frozen", is_flag=True, help="Refuse when points that are done ran on other code.")
-@click.option("--live", metavar="URI", help="Send numbers to this MLflow server while they come.")
+@click.option("--live", metavar="URI", help="Also send numbers to this MLflow server as they come.")
 @_yes
 @_wait
 @_json
@@ -129,7 +135,7 @@ def _verdict(state: Status) -> int:
     return POINTS_FAILED if any(p.state in ("failed", "lost", "damaged") for p in state.points) else OK
 
 
-@cli.command(name="status", cls=_Example, example="hpc-sweep status s2lif --watch")
+@cli.command(name="status", cls=_Example, example="hpc-sweep status demo --watch")
 @_sweep
 @click.option("--watch", is_flag=True, help="Look again every 10 seconds, until interrupted.")
 @click.option("--all", "everything", is_flag=True, help="Show every failure and every point.")
@@ -157,7 +163,7 @@ def status_command(sweep: str | None, watch: bool, everything: bool, as_json: bo
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until the point ends.")
 @_json
 def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
-    """Show the last attempt of POINT: its curve, its last words, where they were said."""
+    """Show the last attempt of POINT: its curve and its last words."""
     from hpc_sweep import status, terminal
 
     screen, found = terminal.Screen(), _project().sweep(sweep)
@@ -178,16 +184,16 @@ def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
     return OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep rerun s2lif --only timeout --time 3:00")
+@cli.command(cls=_Example, example="hpc-sweep rerun demo --only timeout --time 3:00")
 @_sweep
 @click.argument("points", nargs=-1)
 @click.option("--failed", is_flag=True, help="All that failed, is lost or is damaged (the default).")
 @click.option("--only", multiple=True, metavar="KIND", help="Only failures of this kind; may be repeated.")
-@click.option("--mem", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="Memory of a node's share.")
-@click.option("--time", "time_", metavar="H:MM", help="Time limit of a task.")
-@click.option("--exclude", metavar="NODES", help="Nodes to keep away from.")
+@click.option("--mem", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="Memory on each node.")
+@click.option("--time", "time_", metavar="H:MM", help="Time limit of a task: 90, 1:30 or 1-12:30.")
+@click.option("--exclude", metavar="NODES", help="Nodes to keep away from, as in n1,n[3-4].")
 @click.option("--set", "set_", multiple=True, metavar="KEY=VALUE", hidden=True)
-@_cluster
+@click.option("--cluster", metavar="PROFILE", help="A profile of slurm/ [the one used last].")
 @click.option("--dry-run", is_flag=True, help="Show what would run again; start nothing.")
 @_yes
 @_wait
@@ -196,7 +202,10 @@ def rerun(
     sweep: str | None, points: Sequence[str], failed: bool, only: Sequence[str], mem: float | None, time_: str | None,
     exclude: str | None, set_: Sequence[str], cluster: str | None, dry_run: bool, yes: bool, wait: bool, as_json: bool,
 ) -> int:  # fmt: skip
-    """Run again what failed, with what its kind of failure needs."""
+    """Run again what failed, with what its kind of failure needs.
+
+    POINTS are ids, or their beginnings; without any, all that failed.
+    """
     from hpc_sweep import orders, terminal
 
     if set_:
@@ -212,7 +221,7 @@ def rerun(
     return _go(screen, project, order, dry_run=dry_run, yes=yes, wait=wait, as_json=as_json)
 
 
-@cli.command(cls=_Example, example="hpc-sweep cancel s2lif --only tuning=finetune")
+@cli.command(cls=_Example, example="hpc-sweep cancel demo --only model=large")
 @_sweep
 @click.option(
     "--only", multiple=True, metavar="AXIS=VALUE", help="Only points with this value, or `running`, `waiting`."
@@ -235,13 +244,18 @@ def cancel(sweep: str | None, only: Sequence[str], yes: bool, as_json: bool) -> 
     return OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep collect s2lif --to mlflow")
+@cli.command(cls=_Example, example="hpc-sweep collect demo --to mlflow")
 @_sweep
-@click.option("--to", type=click.Choice(["hdf5", "csv", "mlflow"]), default="hdf5", help="Where to.  [hdf5]")
+@click.option(
+    "--to",
+    type=click.Choice(["hdf5", "csv", "mlflow"]),
+    default="hdf5",
+    help="The table and one HDF5 file, the table alone, or both and MLflow.  [hdf5]",
+)
 @click.option("--uri", metavar="URI", help="MLflow's address [MLFLOW_TRACKING_URI, or sqlite in the project].")
 @_json
 def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
-    """Gather the finished points into one table and one HDF5 file, and into MLflow."""
+    """Gather finished points into one table, one HDF5 file, and MLflow."""
     from hpc_sweep import gather, terminal, tracking
 
     screen, project = terminal.Screen(), _project()
@@ -264,11 +278,11 @@ def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
     return POINTS_FAILED if outcome.damaged or outcome.failed else OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep report s2lif")
+@cli.command(cls=_Example, example="hpc-sweep report demo")
 @_sweep
 @_json
 def report(sweep: str | None, as_json: bool) -> int:
-    """Write report.md and report.html: tables, curves, cost, failures."""
+    """Collect, and write a report: tables, curves, cost, failures."""
     from hpc_sweep import gather, terminal
 
     screen, project = terminal.Screen(), _project()
@@ -287,7 +301,7 @@ def report(sweep: str | None, as_json: bool) -> int:
 @click.option("--job", is_flag=True, help="Also run a one-minute job that looks at a compute node.")
 @_json
 def doctor(cluster: str | None, clean: bool, job: bool, as_json: bool) -> int:
-    """Check this machine, the cluster and the project before they cost a night."""
+    """Check this machine, the cluster and the project."""
     from hpc_sweep import doctor as checks
     from hpc_sweep import terminal
 

@@ -29,7 +29,7 @@ from hpc_sweep.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-_OURS = frozenset(["event", "point", "step", "done", "total"])  # what an event says beside a run's numbers
+_OURS = frozenset(["event", "point", "step", "progress"])  # what an event says beside a run's numbers
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/.-]{0,99}\Z")
 JOB_NAME = re.compile(r"[a-z][a-z0-9_]{0,59}\Z")
 HISTORY = "history.json"
@@ -139,7 +139,7 @@ class Context:
 
     def progress(self, done: int, total: int) -> None:
         """Say how far the run is; shown by `status`, kept nowhere."""
-        self._tell(done=int(done), total=int(total))
+        self._tell(progress=[int(done), int(total)])
 
     def stopping(self) -> bool:
         """Whether the run should save and end at this step: the same answer on every rank."""

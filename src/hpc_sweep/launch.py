@@ -65,6 +65,7 @@ class Proposal:
     max_fails: int
     why: str
     live_tracking: str | None
+    new_code: bool = True
 
     @property
     def chosen(self) -> list[str]:
@@ -78,8 +79,7 @@ class Proposal:
     def files(self) -> int:
         """How many files submitting writes: grid, points, code and its env.sh, claim, ids, a script an array."""
         scripts = len(self.plans) if self.profile.scheduler == "slurm" else 2
-        known = (self.sweep.code / f"{self.code.fingerprint}.zip").exists()
-        code = 0 if known else 1 + any(name == _ENVIRONMENT for name, _ in self.code.sources)
+        code = 1 + any(name == _ENVIRONMENT for name, _ in self.code.sources) if self.new_code else 0
         return 2 * self.new_version + code + 2 + scripts
 
     @property
@@ -158,7 +158,7 @@ def propose(
     most = (max_fails or _default_max_fails)(len(chosen))
     return Proposal(
         sweep, profile, {**grid, "uid": uid}, version, new_version, points, state, code, fitting, held, after,
-        number, uid, most, why, live_tracking,
+        number, uid, most, why, live_tracking, new_code=not (sweep.code / f"{code.fingerprint}.zip").exists(),
     )  # fmt: skip
 
 

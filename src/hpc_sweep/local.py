@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,10 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from hpc_sweep import files
+from hpc_sweep.errors import SURROUNDINGS
 from hpc_sweep.ledger import Submission, Sweep
 from hpc_sweep.place import die_with_parent
 from hpc_sweep.slurm import Task
@@ -47,7 +50,7 @@ def gpus() -> list[str]:
         listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return []
-    return [str(i) for i, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
+    return re.findall(r"^GPU (\d+):", listed.stdout, re.MULTILINE)
 
 
 def path(sweep: Sweep, number: int) -> Path:
@@ -62,11 +65,14 @@ def start(sweep: Sweep, number: int, at_once: int, environment: dict[str, str]) 
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # passes to the runner with the descriptor: it is never free between
         command = [sys.executable, "-P", "-m", "hpc_sweep.local", str(sweep.folder), str(number), str(at_once)]
         log = sweep.logs / f"runner-{number:03d}.log"
-        with log.open("ab") as output:
-            subprocess.Popen(
+        with files.disk(log):
+            output = log.open("ab")
+        with output:
+            runner = subprocess.Popen(
                 [*command, str(descriptor)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 start_new_session=True, pass_fds=[descriptor], env=environment,
             )  # fmt: skip
+            runner.returncode = 0  # nobody waits for it here
     finally:
         os.close(descriptor)
 
@@ -93,7 +99,7 @@ def tasks(sweep: Sweep, submission: Submission) -> list[Task]:
         events, _ = files.read_events(files.read_bytes(path(sweep, submission.number)))
     except FileNotFoundError:
         events = []
-    pid = str(events[0]["pid"]) if events else ""
+    pid = str(_pid(events) or "")
     ended = {e["shard"]: e["code"] for e in events if e["event"] == "exit"}
     found = []
     for shard in range(len(submission.claim.shards)):
@@ -108,9 +114,13 @@ def cancel(sweep: Sweep, number: int) -> None:
     """Ask the runner to end: its workers save what they can."""
     if not alive(sweep, number):
         return
-    events, _ = files.read_events(files.read_bytes(path(sweep, number)))
-    if events:
-        os.kill(events[0]["pid"], signal.SIGTERM)
+    pid = _pid(files.read_events(files.read_bytes(path(sweep, number)))[0])
+    if pid is not None:
+        _end(pid)
+
+
+def _pid(events: list[dict[str, Any]]) -> int | None:
+    return next((int(e["pid"]) for e in events if e["event"] == "runner"), None)
 
 
 class Runner:
@@ -131,7 +141,7 @@ class Runner:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
         for pid in self.running:
-            os.kill(pid, signal.SIGTERM)  # not through Popen, which may reap it unseen
+            _end(pid)
 
     def run(self) -> None:
         """Start every shard in its turn and wait for all."""
@@ -156,14 +166,19 @@ class Runner:
         log = self.sweep.logs / f"local_{self.number:03d}_{shard}.out"
         command = [sys.executable, "-P", "-u", "-m", "hpc_sweep.worker", str(self.sweep.folder)]
         runner = os.getpid()
-        with log.open("ab") as output:
-            worker = subprocess.Popen(
-                [*command, str(self.number), str(array)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=_environment(task, cards), preexec_fn=lambda: die_with_parent(runner),
-            )  # fmt: skip
+        try:
+            with log.open("ab") as output:
+                worker = subprocess.Popen(
+                    [*command, str(self.number), str(array)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    env=_environment(task, cards), preexec_fn=lambda: die_with_parent(runner),
+                )  # fmt: skip
+        except OSError as error:  # a full disk, too many processes: it must not end the other workers
+            sys.stderr.write(f"shard {shard} was not started: {error}\n")
+            self._ended(shard, cards, SURROUNDINGS)
+            return
         self.running[worker.pid] = (shard, cards, worker)
         if self.stopping:  # the signal came while this one was being started
-            os.kill(worker.pid, signal.SIGTERM)
+            _end(worker.pid)
 
     def _reap(self) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
@@ -172,14 +187,23 @@ class Runner:
             return
         shard, cards, worker = self.running.pop(pid)
         worker.returncode = os.waitstatus_to_exitcode(status)
+        self._ended(shard, cards, worker.returncode)
+
+    def _ended(self, shard: int, cards: list[str], code: int) -> None:
         self.free += 1
         self.cards = sorted([*self.cards, *cards])
-        self._note("exit", shard=shard, code=worker.returncode)
+        self._note("exit", shard=shard, code=code)
 
     def _note(self, event: str, **fields: int) -> None:
         line = files.canonical({"event": event, **fields}) + "\n"
-        with suppress(OSError):  # a full disk must not end the other workers; the attempts tell the same
+        with suppress(OSError):  # the attempts tell the same
             os.write(self.descriptor, line.encode())
+
+
+def _end(pid: int) -> None:
+    """Ask a worker to end; not through Popen, which may reap it unseen."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
 
 
 def _environment(task: int, cards: list[str]) -> dict[str, str]:

@@ -111,7 +111,8 @@ def _told(sweep: Sweep, attempt: Attempt, point: str) -> dict[str, Any]:
         elif name == "begin":
             begin = event.get("at") or 0
         elif name == "log":
-            told |= {key: event[key] for key in ("done", "total") if key in event}
+            if "progress" in event:
+                told["done"], told["total"] = event["progress"]
             if "step" in event:
                 told["curve"].append((int(event["step"]), _numbers(event)))
         elif name == "checkpoint":
@@ -128,7 +129,7 @@ def _told(sweep: Sweep, attempt: Attempt, point: str) -> dict[str, Any]:
 
 
 def _numbers(event: dict[str, Any]) -> dict[str, float]:
-    own = ("event", "point", "step", "done", "total")
+    own = ("event", "point", "step", "progress")
     return {k: float(v) for k, v in event.items() if k not in own and isinstance(v, int | float)}
 
 

@@ -92,12 +92,12 @@ def _page(
     if earlier:
         notes = [*notes, f"{words.plural(earlier, 'collected point')} of an earlier grid left out of this report."]
     sections = [
-        Section("Results", (*own.tables, *own.pictures)),
+        Section("Results", (*own.tables, *own.pictures), findings=True),
         Section("What ran", tuple(report_sections.what_ran(state))),
-        Section("Metrics", tuple(report_sections.metrics(study))),
+        Section("Metrics", tuple(report_sections.metrics(study)), findings=True),
         Section("Learning curves", tuple(curves)),
         Section("Time and cost", tuple(report_sections.time_and_cost(state, study.seed))),
-        Section("Failures", tuple(report_sections.failures(failed))),
+        Section("Failures", tuple(report_sections.failures(state, failed))),
         Section("Notes", tuple(report_sections.notes([*notes, *state.notes]))),
     ]
     title = report_sections.title(state, study)
@@ -106,8 +106,8 @@ def _page(
 
 def _main_table(page: Page) -> Table | None:
     """What a terminal shows: the first table of numbers."""
-    blocks = [b for s in page.sections if s.title in ("Results", "Metrics") for b in s.blocks]
-    return next((b for b in blocks if isinstance(b, Table)), None)
+    blocks = [block for section in page.sections if section.findings for block in section.blocks]
+    return next((block for block in blocks if isinstance(block, Table)), None)
 
 
 # what the job adds

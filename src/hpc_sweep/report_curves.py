@@ -164,7 +164,8 @@ def _curves(study: Study, plan: _Plan, runs: dict[int, dict[str, Run]], name: st
 
 
 def _said(study: Study, plan: _Plan, lacking: Sequence[str], ends: bool) -> list[str]:
-    said = ["mean over seeds, band ± one sample standard deviation" if study.seed else "one run a line", *plan.notes]
+    seeds = study.seed and len(study.values[study.seed]) > 1
+    said = ["mean over seeds, band ± one sample standard deviation" if seeds else "one run a line", *plan.notes]
     if ends:
         said.append("a line ends where the shortest of its runs ends")
     if lacking:

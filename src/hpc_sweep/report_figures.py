@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hpc_sweep.report_curves import Curves, Panel
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _KINDS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 _ORDER = "viridis"  # for values that have an order: evenly darker
+_LEGEND = 70  # letters of a legend side by side
 _DASHES: tuple[Any, ...] = (
     "-",
     (0, (5, 2)),
@@ -61,8 +63,8 @@ def svg(figure: Figure, name: str) -> bytes:
 
 def _figure(given: Curves) -> Figure:
     rows = math.ceil(len(given.panels) / given.columns)
-    wide, high = min(9.2, 2.6 + 2.2 * max(2, given.columns)), 0.7 + rows * (2.7 if rows == 1 else 2.0)
-    figure = Figure(figsize=(wide, high), layout="constrained")
+    wide, high = min(9.6, 1.0 + 2.9 * max(2, given.columns)), 0.9 + rows * (2.6 if rows == 1 else 2.0)
+    figure = Figure(figsize=(wide, high), layout=ConstrainedLayoutEngine(h_pad=0.06))
     axes = figure.subplots(rows, given.columns, sharex=True, sharey=True, squeeze=False).ravel()
     style = _style(given)
     lines: dict[str, Line2D] = {}
@@ -78,8 +80,12 @@ def _figure(given: Curves) -> Figure:
     figure.supylabel(given.name, fontsize=9)
     shown = [label for label in style if label in lines]
     if given.legend and shown:
+        side_by_side = max(1, min(len(shown), _LEGEND // max(8, *map(len, shown))))
         handles = [lines[label] for label in shown]
-        figure.legend(handles, shown, title=given.legend, loc="outside right center", handlelength=3)
+        figure.legend(
+            handles, shown, title=given.legend, loc="outside upper left", ncols=side_by_side, alignment="left",
+            handlelength=3, borderpad=0,
+        )  # fmt: skip
     return figure
 
 

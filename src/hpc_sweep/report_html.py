@@ -55,7 +55,7 @@ figcaption span { font-weight: 400; color: var(--soft); }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .85rem; text-align: left; vertical-align: baseline; }
 th:first-child, td:first-child { padding-left: .2rem; }
-th:first-child { position: sticky; left: 0; background: var(--page); }
+@media screen { th:first-child { position: sticky; left: 0; background: var(--page); } }
 thead th { font-weight: 600; border-bottom: 1.5px solid var(--ink); white-space: nowrap; }
 thead tr.over th { font-weight: 400; color: var(--soft); border-bottom: 0; padding-bottom: 0; text-align: center; }
 tbody th { font-weight: 500; }
@@ -65,8 +65,9 @@ tbody tr:last-child > * { border-bottom: 1.5px solid var(--ink); }
 sup { line-height: 0; color: var(--bad); font-size: .8em; padding-left: .1em; }
 td.right sup { display: inline-block; width: 0; }
 .note { margin: .5rem 0 0; font-size: .86rem; color: var(--soft); list-style: none; padding: 0; max-width: 46rem; }
-.picture { background: #fff; border-radius: 6px; padding: .4rem; }
-.picture img { display: block; max-width: 100%; min-width: 34rem; height: auto; }
+.picture { background: #fff; border-radius: 6px; padding: .4rem; width: fit-content; max-width: 100%; }
+@media (prefers-color-scheme: dark) { .picture { filter: brightness(.87); } }
+.picture img { display: block; max-width: 100%; height: auto; }
 details { margin: .9rem 0; border: 1px solid var(--rule); border-radius: 6px; padding: .55rem .9rem; }
 summary { cursor: pointer; font-weight: 500; }
 .bar { display: flex; height: .8rem; border-radius: .4rem; overflow: hidden; gap: 2px; margin: 1rem 0 .5rem; }
@@ -84,6 +85,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   h1 { font-size: 1.5rem; }
   h1 small { display: table; margin: .5rem 0 0; }
   dl { gap: .3rem .9rem; }
+  .picture img { max-width: none; }
   th, td { padding: .3rem .55rem; }
 }
 @media print {
@@ -94,7 +96,8 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   h2, figcaption { break-after: avoid; }
   figure, tr, details { break-inside: avoid; }
   .scroll { overflow: visible; }
-  .picture img { min-width: 0; }
+  .picture { filter: none; }
+  .picture img { max-width: 100%; }
   details::details-content { content-visibility: visible; block-size: auto; }
   .bar, .key { print-color-adjust: exact; }
 }

@@ -104,8 +104,8 @@ def _column(texts: Sequence[str], to_right: bool) -> list[str]:
 
 
 def latex(page: Page) -> str:
-    """Every table of the page, in its order."""
-    tables = [_latex_table(table) for section in page.sections for table in _tables(section.blocks)]
+    """The tables of what was found, in the order of the page."""
+    tables = [_latex_table(t) for section in page.sections if section.findings for t in _tables(section.blocks)]
     return "\n".join([_LATEX_HEAD.format(name=tex(page.title)), *tables])
 
 

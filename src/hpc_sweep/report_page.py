@@ -65,10 +65,11 @@ Block = Words | Facts | Shares | Picture | Table | Fold
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and what stands below it; `findings` is what a paper or a terminal wants of a report."""
 
     title: str
     blocks: tuple[Block, ...]
+    findings: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -204,7 +204,9 @@ def time_and_cost(state: Status, seed: str | None) -> list[Block]:
     blocks += [by_value] if by_value.rows else []
     slowest = sorted((p for p in took if p.state == "done"), key=lambda p: (-p.seconds, p.point.index))[:_SLOWEST]
     if len(done) > _SLOWEST:
-        each: _Rows = [[_settings(p), words.duration(p.seconds), p.tries, p.node, p.point.id] for p in slowest]
+        each: _Rows = [
+            [_settings(state, p.point.axes), words.duration(p.seconds), p.tries, p.node, p.point.id] for p in slowest
+        ]
         blocks.append(Table("Slowest points", ["point", "took", "tries", "node", "id"], each))
     return blocks
 
@@ -242,20 +244,26 @@ def _by_value(state: Status, seed: str | None) -> Table:
     return Table("Time a point, by axis", ["axis", "value", "done", "median", "longest"], rows)
 
 
-def _settings(point: PointStatus) -> str:
-    return _shortened(words.settings(point.point.axes)) or point.point.id
+def _settings(state: Status, axes: Mapping[str, Any]) -> str:
+    """The values of some axes, in the order of the grid."""
+    return _shortened(words.settings({name: axes[name] for name in state.header.get("axes", {}) if name in axes}))
 
 
 # failures
 
 
-def failures(failed: Sequence[Failures]) -> list[Block]:
+def failures(state: Status, failed: Sequence[Failures]) -> list[Block]:
     """What went wrong by kind, what the failures share, and the points themselves."""
     if not failed:
         return []
-    rows: _Rows = [[f.kind, len(f.points), words.settings(f.shared) or "nothing", _shortened(f.words)] for f in failed]
+    rows: _Rows = [
+        [f.kind, len(f.points), _settings(state, f.shared) or "nothing", _shortened(f.words)] for f in failed
+    ]
     points = [p for f in failed for p in f.points]
-    each: _Rows = [[_settings(p), outlook.kind_of(p), p.tries, p.node, _shortened(p.words), p.point.id] for p in points]
+    each: _Rows = [
+        [_settings(state, p.point.axes), outlook.kind_of(p), p.tries, p.node, _shortened(p.words), p.point.id]
+        for p in points
+    ]
     more = len(points) - _MOST_POINTS
     note = f"{more:,} more: hpc-sweep status --all" if more > 0 else ""
     columns = ["point", "kind", "tries", "node", "last words", "id"]

@@ -198,8 +198,8 @@ def _shortage(study: Study, n: int, repetitions: Sequence[Sequence[int]], lackin
     reasons = ", ".join(f"{count} {reason}" for reason, count in lacking.most_common())
     several = any(len(group) > 1 for group in repetitions)
     if study.seed and len(repetitions) > 1:
-        points = words.plural(lacking.total(), "point") + ": " if several else ""
-        return f"{n} of {len(repetitions)} seeds{' complete' if several else ''}; {points}{reasons}"
+        complete = " complete; points missing: " if several else "; "
+        return f"{n} of {len(repetitions)} seeds{complete}{reasons}"
     total = sum(map(len, repetitions))
     return f"{total - lacking.total()} of {total} points; {reasons}" if several else next(iter(lacking))
 
@@ -219,7 +219,7 @@ def pair(study: Study, found: Layout, metric: str) -> Table:
     show = _writer(cells.values(), marks)
     blank = ["blank: the grid has no such point"] if len(cells) < len(rows) * len(columns) else []
     return Table(
-        title=metric + (f": {found.how}" if found.how else ""),
+        title=f"{metric} by {one} and {other}" + (f": {found.how}" if found.how else ""),
         columns=[one, *(words.value(value) for value in study.values[other])],
         rows=[[words.value(study.values[one][r]), *(show(cells.get((r, c))) for c in columns)] for r in rows],
         note="\n".join([*_explained(marks), *blank]),

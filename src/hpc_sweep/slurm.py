@@ -17,6 +17,8 @@ ENDED = frozenset(
     + ["NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "REVOKED", "TIMEOUT"]
 )
 _WHO = re.compile(r"^\w+: (error|fatal): ")
+# The index of a row that stands for all tasks of an array that were ended before they had begun.
+REST = -1
 _QUEUE_FORMAT = "%F|%K|%T|%r|%N|%M|%j"
 _JOB_ID = re.compile(r"(\d+)(?:_(?:(\d+)|\[(\d+(?:[-,]\d+)*)(?:%\d+)?\]))?(\..+)?")
 _HISTORY_FIELDS = "JobID,JobName%80,State,ExitCode,DerivedExitCode,NodeList,Reason,ElapsedRaw"
@@ -80,7 +82,7 @@ def _queue_line(line: str) -> Task:
     if len(fields) != 7 or not fields[0].isdigit():
         raise SilentError(f"`squeue` answered {line[:100]!r}, which is no task")
     job, index, state, reason, node, _elapsed, name = fields
-    return Task(job, int(index) if index.isdigit() else 0, name, state, reason, node)
+    return Task(job, int(index) if index.isdigit() else REST, name, state, reason, node)
 
 
 def history(jobs: Iterable[str]) -> list[Task]:
@@ -97,7 +99,7 @@ def history(jobs: Iterable[str]) -> list[Task]:
             continue  # a part of somebody's heterogeneous job
         job, one, several, step = match.groups()
         state = fields[2].split()[0] if fields[2] else ""
-        for index in _indices(several) if several else [int(one or 0)]:
+        for index in _indices(several) if several else [int(one) if one else REST]:
             if step:
                 steps.setdefault((job, index), []).append(state)
             elif not several or (job, index) not in tasks:

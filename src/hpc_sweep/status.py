@@ -267,7 +267,7 @@ def _settle_slurm(shards: list[_Shard]) -> list[str]:
             shard.fate = "live"
         return [f"Slurm is silent ({error.message}): running and waiting are guesses from the files"]
     for shard in shards:
-        shard.task = known.get(_task_key(shard))
+        shard.task = _own(known, shard)
         if shard.task is not None:
             shard.fate = "dead" if shard.task.ended or shard.task.reason == _NEVER else "live"
     notes = _ask_accounting(shards)
@@ -303,10 +303,10 @@ def _ask_accounting(shards: list[_Shard]) -> list[str]:
             notes = ["Slurm keeps no accounting here: how a task ended is read from the files alone"] if gone else []
     tasks = {(t.name, t.index): t for t in known or ()}
     for shard in unclear:
-        task = tasks.get(_task_key(shard))
+        task = _own(tasks, shard)
         shard.task = task if task is not None and task.ended else shard.task
     heard = {t.job for t in known} if known is not None else None
-    strange = {_job(s) for s in gone if _settle_gone(s, tasks.get(_task_key(s)), heard)}
+    strange = {_job(s) for s in gone if _settle_gone(s, _own(tasks, s), heard)}
     if strange:
         listed = ", ".join(sorted(strange)[:3]) + (" and more" if len(strange) > 3 else "")
         notes.append(
@@ -364,8 +364,10 @@ def _started(pid: int) -> str:
         return ""
 
 
-def _task_key(shard: _Shard) -> tuple[str, int]:
-    return shard.array.name, shard.index
+def _own(known: dict[tuple[str, int], Task], shard: _Shard) -> Task | None:
+    """What Slurm says of a shard's task, or of all tasks of its array that were ended before they had begun."""
+    task = known.get((shard.array.name, shard.index))
+    return task if task is not None or shard.attempts else known.get((shard.array.name, slurm.REST))
 
 
 def _refused(shard: _Shard) -> bool:

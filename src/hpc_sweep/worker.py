@@ -261,6 +261,7 @@ class Worker:
         why = self._why_stopped()
         if why in ("timeout", "preempted") and self._may_come_again(why):
             self.attempt.write("end", why="requeue", cause=why, **now)
+            self.ranks.end()  # after the next line Slurm may end this process at any moment
             self._requeue()
             return 0
         self.attempt.write("end", why=why, point=self.current, words=self._words(why), **now)
@@ -303,8 +304,8 @@ class Worker:
         if why != "timeout":
             return "cancelled while it ran"
         at = ""
-        if "total" in self.last:
-            at = f"{self.last['done']} of {self.last['total']} done "
+        if "progress" in self.last:
+            at = "{} of {} done ".format(*self.last["progress"])
         elif "step" in self.last:
             at = f"step {self.last['step']} "
         again = f", for the {MAX_TIMEOUTS + 1}th time" if self.further else "; it had saved no checkpoint"

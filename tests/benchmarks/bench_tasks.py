@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from cluster.lab import Cluster, Lab
 
 pytestmark = [pytest.mark.bench, pytest.mark.slurm]
