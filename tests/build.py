@@ -78,7 +78,12 @@ def rerun(project: Project, name: str = "trial", **options: Any) -> tuple[Propos
 
 def profile(name: str, **changes: Any) -> cluster.Profile:
     """A profile of this project, changed."""
-    return cluster.load(ROOT / "slurm")[name].model_copy(update=changes)
+    return _profiles()[name].model_copy(update=changes)
+
+
+@cache
+def _profiles() -> dict[str, cluster.Profile]:
+    return cluster.load(ROOT / "slurm")
 
 
 # a sweep without a grid

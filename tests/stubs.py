@@ -1,48 +1,50 @@
 """A pretended Slurm, for what a real one cannot be made to do on demand: lie, hang, be absent, answer nonsense.
 
-Six programs in a folder of their own, which with a few others is all that PATH has. They answer in the formats they
-are asked for, from `state.json` and from what `sbatch` was given. `Slurm.behave` makes one of them misbehave.
+Six programs in a folder that is all that PATH has. They answer in the formats they are asked for, from `state.json`
+and from what `sbatch` was given. `Slurm.behave` makes one of them misbehave.
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-import shutil
 import sys
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel", "sacctmgr")
-NEEDED = ("git", "sh")  # what else the machine starts, and no real Slurm beside it
 
-_PROGRAM = r'''
-import json, os, re, sys, time
+_PROGRAM = r"""
+import os, sys, time  # and nothing that takes longer to load than to run
 
 here, name, words = os.path.dirname(sys.argv[1]), os.path.basename(sys.argv[1]), sys.argv[2:]
-with open(f"{here}/state.json") as file:
-    state = json.load(file)
-with open(f"{here}/calls.jsonl", "a") as file:
-    file.write(json.dumps([name, *words]) + "\n")
-with open(f"{here}/calls.jsonl") as file:
-    calls = sum(json.loads(line)[0] == name for line in file)
+
+
+def read(path):
+    with open(path) as file:  # JSON is Python but for three names
+        return [eval(line, {"true": True, "false": False, "null": None}) for line in file]
+
+
+with open(f"{here}/calls", "a") as file:
+    file.write(repr([name, *words]) + "\n")
+state = read(f"{here}/state.json")[0]
 
 
 def jobs():
-    for file in sorted(os.listdir(f"{here}/jobs"), key=lambda n: int(n.split(".")[0])):
-        with open(f"{here}/jobs/{file}") as text:
-            yield file.split(".")[0], json.load(text)
+    for job in sorted(int(file[:-5]) for file in os.listdir(f"{here}/jobs")):
+        yield str(job), read(f"{here}/jobs/{job}.json")[0]
 
 
 def tasks(where):
-    """Every task that `squeue` (or `sacct`) knows: job, index, name and what is said of it."""
-    for job, array in jobs():
+    # every task that `squeue` (or `sacct`) knows: job, index, name and what is said of it
+    for job, array in jobs() if state["known"][where] else ():
         for index in range(array["tasks"]):
             said = {"state": "PENDING", "reason": "Priority", "node": "", "exit": "0:0", "steps": []}
             told = state["tasks"].get(f"{job}_{index}", {"squeue": {}, "sacct": {}})[where]
-            if told is not None and state["known"][where]:
+            if told is not None:
                 yield job, index, array["name"], {**said, **told}
 
 
@@ -54,11 +56,14 @@ def option(letter, default=""):
 def squeue():
     names = option("--name").split(",") if option("--name") else None
     for job, index, title, said in tasks("squeue"):
-        ended = said["state"] in state["ended"]
-        if (names is None or title in names) and not (ended and option("-t") != "all"):
-            fields = {"F": job, "K": str(index), "i": f"{job}_{index}", "T": said["state"], "r": said["reason"],
-                      "N": said["node"], "M": "0:01", "j": title}
-            print(re.sub("%([a-zA-Z])", lambda m: fields[m[1]], option("-o")))
+        if said["state"] in state["ended"] and option("-t") != "all":
+            continue
+        if names is None or title in names:
+            line = option("-o")
+            for letter, value in (("F", job), ("K", index), ("i", f"{job}_{index}"), ("T", said["state"]),
+                                  ("r", said["reason"]), ("N", said["node"]), ("M", "0:01"), ("j", title)):
+                line = line.replace(f"%{letter}", str(value))
+            print(line)
 
 
 def sacct():
@@ -91,31 +96,29 @@ def sacctmgr():
 
 
 def scancel():
-    """The calls are written down; that is all."""
+    pass  # the call is written down, that is all
 
 
 def sbatch():
     with open(words[-1]) as file:
         text = file.read()
-    name = re.search(r"^#SBATCH --job-name=(\S+)$", text, re.M)[1]
-    array = re.search(r"^#SBATCH --array=0-(\d+)", text, re.M)
+    asked = dict(line[10:].split("=", 1) for line in text.split("\n") if line.startswith("#SBATCH --") and "=" in line)
     folder = os.path.join(os.path.dirname(words[-1]), "..", "submissions")
-    record = {"name": name, "tasks": int(array[1]) + 1 if array else 1, "text": text,
+    record = {"name": asked["job-name"], "tasks": int(asked["array"].split("%")[0].split("-")[1]) + 1, "text": text,
               "saw": sorted(os.listdir(folder)) if os.path.isdir(folder) else [],
               "inherited": sorted(k for k in os.environ if k.startswith("SLURM_"))}
     job = state["first_job"]
     while True:
         try:
             with open(f"{here}/jobs/{job}.json", "x") as file:
-                json.dump(record, file)
+                file.write(repr(record))
             return print(f"Submitted batch job {job}")
         except FileExistsError:
             job += 1
 
 
 how = state["behave"].get(name)
-odd = how is not None and how["from"] <= calls
-if not odd:
+if how is None or sum(call[0] == name for call in read(f"{here}/calls")) < how["from"]:
     globals()[name]()
 else:
     if how.get("does_it"):
@@ -126,7 +129,7 @@ else:
     sys.stderr.write(how.get("stderr", ""))
     time.sleep(how.get("sleep", 0))
     sys.exit(how.get("exit", 0))
-'''
+"""
 
 ENDED = (
     "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED",
@@ -145,8 +148,6 @@ class Slurm:
         for name in PROGRAMS:
             (folder / name).write_text(f'#!/bin/sh\nexec {python} -IS {program} "$0" "$@"\n')
             (folder / name).chmod(0o755)
-        for name in NEEDED:
-            (folder / name).symlink_to(str(shutil.which(name)))
         self._write(
             {
                 "first_job": 100, "tasks": {}, "rows": [], "nodes": {}, "behave": {}, "limits": ["|"], "job": "",
@@ -189,7 +190,7 @@ class Slurm:
 
     def add(self, job: int, name: str, tasks: int) -> None:
         """An array that somebody else submitted, or that a test did not want to send through sbatch."""
-        (self.folder / "jobs" / f"{job}.json").write_text(json.dumps({"name": name, "tasks": tasks, "text": ""}))
+        (self.folder / "jobs" / f"{job}.json").write_text(repr({"name": name, "tasks": tasks, "text": ""}))
 
     def task(self, task: str, state: str, *, only: str | None = None, **said: Any) -> None:
         """What is said of the task `100_3`: its state and reason, node, exit, steps.
@@ -237,16 +238,16 @@ class Slurm:
     # what was asked
 
     def calls(self, program: str | None = None) -> list[list[str]]:
-        path = self.folder / "calls.jsonl"
+        path = self.folder / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
-        found = [json.loads(line) for line in lines]
+        found = [literal_eval(line) for line in lines]
         return [words for words in found if program in (None, words[0])]
 
     @property
     def jobs(self) -> dict[str, dict[str, Any]]:
         """What sbatch took, by job: name, tasks, text, and the names in submissions/ that it saw then."""
         paths = sorted((self.folder / "jobs").iterdir(), key=lambda p: int(p.stem))
-        return {p.stem: json.loads(p.read_text()) for p in paths}
+        return {p.stem: literal_eval(p.read_text()) for p in paths}
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:

@@ -157,6 +157,18 @@ def test_the_end_does_not_wait_for_the_dead(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_end_comes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that asks to come again dismisses the others before it does, and again when it ends."""
+    leader, *others = meeting(tmp_path)
+    followers = [Follower(other) for other in others]
+    leader.end()
+    for follower in followers:
+        follower.join(10)
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits for those who have gone"))
+    leader.end()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_rank_alone_writes_nothing(tmp_path: Path) -> None:
     (alone,) = meeting(tmp_path / "scratch", 1)
     assert alone.lead("aaaa") == {}

@@ -170,6 +170,8 @@ def test_equal_content_has_an_equal_name_and_equal_bytes(tracked: Path, tmp_path
     first, second = snapshot.write(one, tmp_path / "a"), snapshot.write(two, tmp_path / "b")
     assert first.name == second.name == f"{one.fingerprint}.zip"
     assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        assert {info.date_time[0] for info in archive.infolist()} == {1980}  # no clock goes into it
 
 
 def test_any_change_is_another_name(plain: Path) -> None:
@@ -190,11 +192,13 @@ def test_any_change_is_another_name(plain: Path) -> None:
 
 
 def test_names_and_texts_do_not_run_into_each_other(tmp_path: Path) -> None:
-    for folder, texts in (("a", {"jobs/a.py": "b", "jobs/c.py": ""}), ("b", {"jobs/a.py": "", "jobs/c.py": "b"})):
+    two = {"jobs/a.py": b"x", "jobs/b.py": b"y"}
+    one = {"jobs/a.py": b"xjobs/b.py\0y"}  # the same bytes, one after the other
+    for folder, texts in (("two", two), ("one", one)):
         for name, text in texts.items():
             (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / folder / name).write_text(text)
-    assert snapshot.take(tmp_path / "a").fingerprint != snapshot.take(tmp_path / "b").fingerprint
+            (tmp_path / folder / name).write_bytes(text)
+    assert snapshot.take(tmp_path / "two").fingerprint != snapshot.take(tmp_path / "one").fingerprint
 
 
 def test_the_label_is_the_commit_and_its_state(tracked: Path) -> None:

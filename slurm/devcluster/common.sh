@@ -90,6 +90,11 @@ alive() { # NAME of a daemon
 
 dead() { ! alive "$1"; }
 
+gone() { # PID ...
+  local pid
+  for pid; do ! identity "$pid" || return 1; done
+}
+
 pid_of() { cut -d' ' -f1 "$DIR/pids/$1"; }
 
 start() { # NAME COMMAND...: written down before it runs, so that a killed `up` leaves nothing unknown
@@ -169,6 +174,7 @@ kill_jobs() { # n2 ...: the stepds too, and first, or they would live to report 
   mapfile -t pids < <(below "${stepds[@]}"; tasks "$@")
   [ ${#stepds[@]} = 0 ] || kill -KILL "${stepds[@]}" 2>/dev/null || true
   [ ${#pids[@]} = 0 ] || kill -KILL "${pids[@]}" 2>/dev/null || true
+  wait_for 5 gone "${stepds[@]}" "${pids[@]}" || fail 3 "a process of a job does not end, not even killed"
 }
 
 # --- the Slurm half: what a change of profile restarts

@@ -71,6 +71,10 @@ def _point_values(place: str) -> dict[str, Any]:
     return dict(found[0].config)
 
 
+def _shown(value: Any) -> str:
+    return "{} of {}".format(*value) if isinstance(value, list) else f"{value:.6g}"  # a list is the progress
+
+
 def run_here(job: jobs.Job, config: jobs.Config) -> jobs.Result:
     """Run one configuration in this process and show its numbers as they come."""
     stop = {"asked": False}
@@ -81,7 +85,7 @@ def run_here(job: jobs.Job, config: jobs.Config) -> jobs.Result:
     signal.signal(signal.SIGUSR2, ask)
 
     def show(event: str, **fields: Any) -> None:
-        click.echo("  ".join([event, *(f"{k} {v:.6g}" for k, v in fields.items() if v is not None)]), err=True)
+        click.echo("  ".join([event, *(f"{name} {_shown(value)}" for name, value in fields.items())]), err=True)
 
     with tempfile.TemporaryDirectory() as folder:
         context = jobs.Context(

@@ -6,6 +6,7 @@ It runs in a process of its own, forked from the worker, so that whatever a poin
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import signal
@@ -19,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from hpc_sweep import files
 from hpc_sweep.place import die_with_parent, shorten
 
 if TYPE_CHECKING:
@@ -100,6 +102,7 @@ class _Child:
     def run(self) -> int:
         """0 all points were run, 1 one failed, 3 the disk failed, 75 it was asked to stop."""
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")  # looking for some costs as much as all of numpy
+        gc.disable()  # loading modules leaves no garbage, and looking for it takes a while
         from hpc_sweep import job as jobs
 
         try:
@@ -124,6 +127,7 @@ class _Child:
     def _begin(self, point: str, config: jobs.Config) -> jobs.Context:
         from hpc_sweep.job import Context
 
+        gc.enable()
         self.point = point
         self.began = time.monotonic()
         work = self.work
@@ -159,7 +163,7 @@ class _Child:
             history=context.history,
         )
         _, sha256, size, changed = dump.write(self.work.sweep.dumps, self.point, data)
-        _clear(context.scratch)
+        files.remove_folder(context.scratch)
         self.say(
             "done", sha256=sha256, bytes=size, mtime_ns=changed, until=_log_position(),
             seconds=round(time.monotonic() - self.began, 3), **_peaks(),
@@ -236,10 +240,3 @@ def _peaks() -> dict[str, int]:
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         peaks["gpu_mb"] = torch.cuda.max_memory_allocated() >> 20
     return peaks
-
-
-def _clear(scratch: Path) -> None:
-    if scratch.is_dir():
-        import shutil
-
-        shutil.rmtree(scratch, ignore_errors=True)

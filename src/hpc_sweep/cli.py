@@ -52,6 +52,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON doc
 _sweep = click.argument("sweep", required=False, shell_complete=lambda c, p, i: _sweep_names(i))
 _cluster = click.option("--cluster", metavar="PROFILE", help="A profile of slurm/ [the first that fits this host].")
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+_TO = click.Choice(["hdf5", "csv", "mlflow"])
 _wait = click.option("--wait", is_flag=True, help="Stay until nothing runs any more, with a progress bar.")
 
 
@@ -246,12 +247,7 @@ def cancel(sweep: str | None, only: Sequence[str], yes: bool, as_json: bool) -> 
 
 @cli.command(cls=_Example, example="hpc-sweep collect demo --to mlflow")
 @_sweep
-@click.option(
-    "--to",
-    type=click.Choice(["hdf5", "csv", "mlflow"]),
-    default="hdf5",
-    help="The table and one HDF5 file, the table alone, or both and MLflow.  [hdf5]",
-)
+@click.option("--to", type=_TO, default="hdf5", help="Table and HDF5 file, table alone, or both and MLflow.  [hdf5]")
 @click.option("--uri", metavar="URI", help="MLflow's address [MLFLOW_TRACKING_URI, or sqlite in the project].")
 @_json
 def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
@@ -267,6 +263,8 @@ def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
     tally = None
     if to == "mlflow":
         where = uri or tracking.default_uri(project.root)
+        if warning := tracking.plain_http_warning(where):
+            click.echo(warning, err=True)
         with screen.progress("mlflow", show=not as_json) as progress:
             tally = gather.track(outcome, where, progress)
         if not as_json:
@@ -338,10 +336,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return error.exit_code
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        return INTERRUPTED
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted; what was started goes on: hpc-sweep status", err=True)
         return INTERRUPTED
     except BrokenPipeError:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5a, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
+from h5py import h5f, h5fd, h5g, h5o, h5p
 
-from hpc_sweep import dump, files, structure
+from hpc_sweep import files, hdf5, structure
 from hpc_sweep import results as tables
 from hpc_sweep.errors import DamagedError, DiskError, InputError
 from hpc_sweep.results import Results, Row, load
@@ -26,9 +27,8 @@ __all__ = ["Entry", "Outcome", "Results", "Row", "collect", "load"]
 
 Progress = Callable[[int, int], None]
 
-_IN_MEMORY = 1 << 27
+_IN_MEMORY = 1 << 26
 _FILES_AT_ONCE, _BYTES_AT_ONCE = 100, 1 << 25
-_UNKNOWN = 1 << 20  # the size to reckon with where no attempt told it
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def collect(
         h5 = folder / tables.FILE
         sha256 = _write_h5(h5, take, name, expected)
     else:
-        take.all(lambda id, found: None)
+        take.all(lambda id, data: None)
     if "csv" in to:
         csv = folder / tables.CSV_FILE
         files.write_atomic(csv, tables.csv_text(take.columns).encode())
@@ -89,6 +89,7 @@ class _Take:
     def __init__(self, entries: Sequence[Entry], progress: Progress) -> None:
         self.entries = entries
         self.progress = progress
+        self.sizes = [_size(entry.path) for entry in entries]
         self.rows: list[Row] = []
         self.damaged: list[tuple[str, str]] = []
         self.read_bytes = 0
@@ -98,25 +99,34 @@ class _Take:
         """The table, once all rows are there."""
         return tables.columns(self.rows)
 
-    def all(self, keep: Callable[[str, structure.Opened], None]) -> None:
-        """Hand every whole dump to `keep`, which may still find it damaged.
+    def all(self, keep: Callable[[str, bytes], None]) -> None:
+        """Hand the bytes of every whole dump to `keep`, which may still find it damaged.
 
-        In batches: a hundred small files are checked, then opened, in two thirds of the time that it takes in turn.
+        In batches: a hundred small files are checked, then copied, in two thirds of the time that it takes in turn.
         """
-        access = structure.in_memory()
         done = 0
-        for batch in _batches(self.entries):
+        for batch in self._batches():
             for entry, checked in [(entry, self._check(entry)) for entry in batch]:
                 try:
                     if isinstance(checked, DamagedError):
                         raise checked
-                    with structure.opened(checked, access) as found:
-                        keep(entry.id, found)
-                    self.rows.append(_row(entry, checked.about))
+                    keep(entry.id, checked.data)
+                    about = checked.about
+                    self.rows.append(Row(entry.id, entry.axes, entry.config, about["metrics"], about["missing"]))
                 except DamagedError as error:
                     self.damaged.append((entry.id, error.message))
                 done += 1
                 self.progress(done, len(self.entries))
+
+    def _batches(self) -> Iterator[list[Entry]]:
+        batch, held = [], 0
+        for entry, size in zip(self.entries, self.sizes, strict=True):
+            batch.append(entry)
+            held += size
+            if len(batch) == _FILES_AT_ONCE or held >= _BYTES_AT_ONCE:
+                yield batch
+                batch, held = [], 0
+        yield batch
 
     def _check(self, entry: Entry) -> structure.Checked | DamagedError:
         try:
@@ -126,51 +136,39 @@ class _Take:
         except DamagedError as error:
             return error
         except InputError as error:
-            return DamagedError(error.message)
+            return DamagedError(error.message.removeprefix(f"{entry.path}").lstrip(": "))
         except OSError as error:
             return DamagedError(f"cannot be read: {error.strerror}")
 
 
-def _batches(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
-    batch, size = [], 0
-    for entry in entries:
-        batch.append(entry)
-        size += _UNKNOWN if entry.size is None else entry.size
-        if len(batch) == _FILES_AT_ONCE or size >= _BYTES_AT_ONCE:
-            yield batch
-            batch, size = [], 0
-    yield batch
-
-
-def _row(entry: Entry, about: dict[str, Any]) -> Row:
-    return Row(entry.id, entry.axes, entry.config, about["metrics"], about["missing"])
+def _size(path: Path) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
 
 
 def _write_h5(path: Path, take: _Take, name: str, expected: int) -> str:
     """Build results.h5 and put it in its place whole; its SHA-256. In memory, unless it is too large for that."""
-    if sum(_UNKNOWN if entry.size is None else entry.size for entry in take.entries) <= _IN_MEMORY:
-        access = h5p.create(h5p.FILE_ACCESS)
-        access.set_fapl_core(1 << 24, False)
-        with _hdf5(access) as root:
+    if sum(take.sizes) <= _IN_MEMORY:
+        with _new(hdf5.in_memory(step=1 << 24)) as root:
             _fill(root, take, name, expected, lambda: None)
             h5f.flush(root)
-            data = root.get_file_image()
+            data: bytes = root.get_file_image()
         files.write_atomic(path, data)
         return hashlib.sha256(data).hexdigest()
     with files.growing(path) as file:
-        access = h5p.create(h5p.FILE_ACCESS)
+        access = hdf5.bounded(h5p.create(h5p.FILE_ACCESS))
         access.set_fileobj_driver(h5fd.fileobj_driver, file)
-        with _hdf5(access) as root:
+        with _new(access) as root:
             _fill(root, take, name, expected, file.check)
         file.check()
         return _looked_at(file.path, take.rows)
 
 
 @contextmanager
-def _hdf5(access: h5p.PropFAID) -> Iterator[h5f.FileID]:
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    access.set_libver_bounds(*structure.FORMAT)
-    root = h5f.create(structure.no_name(), h5f.ACC_TRUNC, dump.untimed(h5p.FILE_CREATE), access)
+def _new(access: h5p.PropFAID) -> Iterator[h5f.FileID]:
+    root = h5f.create(hdf5.no_name(), h5f.ACC_TRUNC, hdf5.untimed(h5p.FILE_CREATE), access)
     try:
         yield root
     finally:
@@ -178,13 +176,20 @@ def _hdf5(access: h5p.PropFAID) -> Iterator[h5f.FileID]:
 
 
 def _fill(root: h5f.FileID, take: _Take, name: str, expected: int, check: Callable[[], None]) -> None:
-    points = h5g.create(root, tables.POINTS, None, dump.untimed(h5p.GROUP_CREATE))
+    """Copy every whole dump as it is, then write the tables; `check` raises what went wrong in writing."""
+    points = h5g.create(root, tables.POINTS, None, hdf5.untimed(h5p.GROUP_CREATE))
+    access = hdf5.in_memory()
 
-    def keep(id: str, found: structure.Opened) -> None:
+    def keep(id: str, data: bytes) -> None:
         try:
-            h5o.copy(found.root, b"/", points, id.encode())
+            access.set_file_image(data)
+            file = h5f.open(hdf5.no_name(), h5f.ACC_RDONLY, access)
+            try:
+                h5o.copy(file, structure.POINT, points, id.encode())
+            finally:
+                file.close()
         except structure.UNREADABLE as error:
-            check()  # the fault may be on the writing side
+            check()
             raise DamagedError(f"is not a dump that can be read: {error}") from error
         check()
 
@@ -193,25 +198,19 @@ def _fill(root: h5f.FileID, take: _Take, name: str, expected: int, check: Callab
 
 
 def _write_tables(root: h5f.FileID, take: _Take, name: str, expected: int) -> None:
-    rows = take.rows
-    _write_number(root, b"schema", tables.SCHEMA)
-    _write_number(root, b"rows", len(rows))
-    _write_number(root, b"expected", expected)
-    complete = f"{len(rows)} of {expected} points"
-    dump.write_text(root, b"name", name)
-    dump.write_text(root, b"complete", complete)
-    exact = np.frombuffer(tables.document(name, expected, rows).encode(), np.uint8)
-    dump.write_dataset(root, tables.ROWS.decode(), exact)
+    complete = f"{len(take.rows)} of {expected} points"
+    hdf5.write_number(root, b"schema", tables.SCHEMA)
+    hdf5.write_number(root, b"rows", len(take.rows))
+    hdf5.write_number(root, b"expected", expected)
+    hdf5.write_text(root, b"name", name)
+    hdf5.write_text(root, b"complete", complete)
+    exact = tables.document(name, expected, take.rows).encode()
+    hdf5.write_array(root, tables.ROWS, np.frombuffer(exact, np.uint8))
     columns = list(take.columns.items())
-    for part, start in enumerate(range(0, len(columns), tables.MOST_COLUMNS)):
-        label = tables.TABLE.decode() + (f"-{part + 1}" if part else "")
+    for part, start in enumerate(range(0, len(columns), tables.MOST_COLUMNS), 1):
         table = tables.records(dict(columns[start : start + tables.MOST_COLUMNS]))
-        dump.write_text(dump.write_dataset(root, label, table), b"complete", complete)
-
-
-def _write_number(root: h5f.FileID, name: bytes, number: int) -> None:
-    attribute = h5a.create(root, name, h5t.STD_I64LE, h5s.create(h5s.SCALAR))
-    attribute.write(np.array(number, "<i8"))
+        label = tables.TABLE if part == 1 else b"%b-%d" % (tables.TABLE, part)
+        hdf5.write_text(hdf5.write_array(root, label, table), b"complete", complete)
 
 
 def _looked_at(path: Path, rows: Sequence[Row]) -> str:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hpc_sweep import doctor_disk, doctor_host, doctor_mlflow, doctor_node, doctor_slurm, doctor_sweeps
+from hpc_sweep import doctor_disk, doctor_host, doctor_mlflow, doctor_node, doctor_profile, doctor_slurm, doctor_sweeps
 from hpc_sweep.doctor_case import Case, Finding, Mark
 from hpc_sweep.errors import HpcSweepError
 from hpc_sweep.project import Project
@@ -21,7 +21,7 @@ CHECKS: tuple[tuple[str, Test], ...] = (
     ("python", doctor_host.python),
     ("safety", doctor_host.safety),
     ("slurm", doctor_slurm.answers),
-    ("profile", doctor_slurm.profile),
+    ("profile", doctor_profile.profile),
     ("files", doctor_disk.file_system),
     ("space", doctor_disk.places),
     ("modes", doctor_sweeps.modes),

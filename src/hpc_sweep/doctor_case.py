@@ -11,7 +11,7 @@ from typing import Literal
 from hpc_sweep import doctor_job, doctor_probe, slurm
 from hpc_sweep.cluster import Profile
 from hpc_sweep.doctor_probe import Answer
-from hpc_sweep.errors import SurroundingsError
+from hpc_sweep.errors import HpcSweepError
 from hpc_sweep.ledger import SWEEP_NAME, Sweep
 from hpc_sweep.project import Project
 
@@ -72,13 +72,13 @@ class Case:
             return error
 
     @cached_property
-    def answer(self) -> Answer | SurroundingsError | None:
+    def answer(self) -> Answer | HpcSweepError | None:
         """What a job found on a compute node, or why there is no answer; None where no job was wanted."""
         if not self.job or not self.on_slurm:
             return None
         try:
             return doctor_job.run(self.profile, self.project.root, self.project.sweeps)
-        except SurroundingsError as error:
+        except HpcSweepError as error:
             return error
 
     @cached_property

@@ -161,7 +161,7 @@ class _Wait:
         said = f": {words}" if words else ", and its log is empty"
         return SurroundingsError(
             f"job {self.job} ended ({state}) without an answer{said}",
-            "a sweep would fail the same way: check modules, setup and slurm/env.sh, and that the node sees this folder",
+            "a sweep would fail the same way: check modules and setup in the profile, and that nodes see this folder",
         )
 
     def _last_words(self) -> str:

@@ -31,6 +31,11 @@ def tracking_store(case: Case) -> Iterator[Finding]:
         hole = "lets strangers read files of its server (CVE-2026-2614)"
         yield problem(f"{version} {hole}; {FLOOR} or newer is wanted", f"{_INSTALL} --upgrade")
     uri = tracking.default_uri(case.project.root)
+    try:
+        urlsplit(uri)
+    except ValueError as error:
+        yield problem(f"`{without_secret(uri)}` is no address: {error}", "mend MLFLOW_TRACKING_URI")
+        return
     warning = tracking.plain_http_warning(uri)
     if warning:
         yield note(warning, "use its https address, or reach it through `ssh -L`")

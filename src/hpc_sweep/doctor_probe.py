@@ -43,7 +43,8 @@ def torch_facts():
     kernels = torch.cuda.get_arch_list()
     if not kernels and hasattr(torch._C, "_cuda_getArchFlags"):  # older ones tell only where a card is
         kernels = (torch._C._cuda_getArchFlags() or "").split()
-    facts = {"version": str(torch.__version__), "cuda": torch.version.cuda, "kernels": kernels, "sees": [], "broken": ""}
+    facts = {"version": str(torch.__version__), "cuda": torch.version.cuda, "kernels": kernels}
+    facts |= {"sees": [], "broken": ""}
     try:
         if torch.cuda.is_available():
             for k in range(torch.cuda.device_count()):

@@ -1,8 +1,8 @@
 """The HDF5 schema of one finished point: pack it, write it, check it, read it.
 
-A dump is one group: `schema`, `about` (JSON), `history`, and one dataset an array; behind the HDF5 bytes stands
-one line with their checksum. Refuses what cannot be stored faithfully, and on reading whatever `pack` would not have
-written (see `structure`). Import it late: it loads h5py.
+A dump is one group, `point`: `schema`, `about` (JSON), `history`, and one dataset an array; behind the HDF5 bytes
+stands one line with their checksum. Refuses what cannot be stored faithfully, and on reading whatever `pack` would
+not have written (see `structure`). Only packing loads h5py.
 """
 
 from __future__ import annotations
@@ -17,32 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5a, h5d, h5f, h5p, h5s, h5t, string_dtype
 
 from hpc_sweep import files, structure
 from hpc_sweep.errors import DamagedError
+from hpc_sweep.headers import rows_type, text_dtype
 from hpc_sweep.job import METRIC_NAME, History, Result
-from hpc_sweep.structure import (
-    ABOUT,
-    ABOUT_LIMIT,
-    ARRAY_NAME,
-    HISTORY,
-    LIMIT,
-    POINT_ID,
-    SCHEMA,
-    in_memory,
-    no_name,
-    opened,
-    rows_type,
-    seal,
-    unreadable_is_damaged,
-)
-
-Array = np.ndarray[Any, np.dtype[Any]]
-
-_COMPACT = 2_048  # up to here an array lies in its own header, under the header's checksum
-_CHUNK = 1 << 20
-_GZIP = 4
+from hpc_sweep.structure import ARRAY_NAME, HISTORY, LIMIT, POINT_ID, Array
 
 
 @dataclass(frozen=True)
@@ -61,25 +41,20 @@ class Dump:
 
 def pack(*, id: str, job: str, config: Mapping[str, Any], code: str, result: Result, history: History) -> bytes:
     """The bytes of a dump; equal content gives equal bytes."""
+    _check_size(result.arrays)
     metrics, missing = _metrics(result)
     arrays = {name: _storable(name, result.arrays[name]) for name in sorted(result.arrays)}
     if any(history.values()):
         arrays[HISTORY] = _rows_of(history)
-    if sum(a.nbytes for a in arrays.values()) > LIMIT:
-        raise ValueError(f"the arrays have more than {LIMIT:,} bytes: too much for a dump")
     found = {"config": dict(config), "metrics": metrics, "missing": missing}
     about = {**found, "id": id, "job": job, "code": code, "content": _content(found, arrays)}
-    file = h5f.create(no_name(), h5f.ACC_TRUNC, untimed(h5p.FILE_CREATE), in_memory())
-    try:
-        number = h5a.create(file, b"schema", h5t.STD_I64LE, h5s.create(h5s.SCALAR))
-        number.write(np.array(SCHEMA, dtype="<i8"))
-        write_text(file, ABOUT, files.canonical(about))
-        for name, array in arrays.items():
-            write_dataset(file, name, array)
-        h5f.flush(file)
-        return seal(file.get_file_image(), id)
-    finally:
-        file.close()
+    text = files.canonical(about)
+    if len(text.encode()) > structure.ABOUT_LIMIT:
+        advice = "put long lists of numbers into an array"
+        raise ValueError(f"configuration and metrics have over {structure.ABOUT_LIMIT:,} bytes: {advice}")
+    from hpc_sweep import hdf5
+
+    return structure.seal(hdf5.dump_image(text, arrays), id)
 
 
 def write(folder: Path, id: str, data: bytes) -> tuple[Path, str, int, int]:
@@ -104,65 +79,27 @@ def check(data: bytes, id: str, sha256: str | None = None, size: int | None = No
 
     `sha256` and `size` stand in the attempt's line; where that was lost, the checksum at the end decides.
     """
-    with opened(structure.check(data, id, sha256, size)):
-        pass
+    structure.check(data, id, sha256, size)
 
 
 def read(data: bytes, id: str, sha256: str | None = None, size: int | None = None) -> Dump:
     """Everything that a dump holds, checked first."""
-    with opened(structure.check(data, id, sha256, size)) as found, unreadable_is_damaged():
-        about = found.about
-        kept = {name: stored(h5d.open(found.root, name.encode())) for name in found.names}
+    checked = structure.check(data, id, sha256, size)
+    about = checked.about
+    with structure.unreadable_is_damaged():
+        kept = {name: stored.read(data) for name, stored in checked.arrays.items()}
         if sha256 is None and _content(about, kept) != about["content"]:
             raise DamagedError("its content does not match its own checksum")
-    return Dump(
-        id=id,
-        job=about["job"],
-        config=about["config"],
-        code=about["code"],
-        metrics=about["metrics"],
-        missing=about["missing"],
-        history=history_of(kept.pop(HISTORY)) if HISTORY in kept else {},
-        arrays={name: as_given(array) for name, array in kept.items()},
-    )
-
-
-# pieces that the collected results share
-
-
-def untimed(kind: h5p.PropClassID) -> Any:
-    """Creation properties under which no time goes into the file."""
-    properties = h5p.create(kind)
-    properties.set_obj_track_times(False)
-    return properties
-
-
-def write_text(at: Any, name: bytes, text: str) -> None:
-    """An attribute of fixed length in UTF-8."""
-    encoded = text.encode()
-    if len(encoded) > ABOUT_LIMIT:
-        advice = "put long lists of numbers into an array"
-        raise ValueError(f"configuration and metrics have {len(encoded):,} bytes, over {ABOUT_LIMIT:,}: {advice}")
-    kind = h5t.py_create(string_dtype("utf-8", max(1, len(encoded))))
-    h5a.create(at, name, kind, h5s.create(h5s.SCALAR)).write(np.array(encoded), kind)
-
-
-def write_dataset(at: Any, name: str, array: Array) -> h5d.DatasetID:
-    """One array: small ones in their header, others in chunks with a checksum, compressed where that pays."""
-    properties = untimed(h5p.DATASET_CREATE)
-    if array.nbytes <= _COMPACT:
-        properties.set_layout(h5d.COMPACT)
-    else:
-        properties.set_chunk(_chunk(array.shape, array.dtype.itemsize))
-        if _compresses(array):
-            properties.set_shuffle()
-            properties.set_deflate(_GZIP)
-        properties.set_fletcher32()
-    kind = h5t.py_create(array.dtype)
-    space = h5s.create_simple(array.shape) if array.shape else h5s.create(h5s.SCALAR)
-    dataset = h5d.create(at, name.encode(), kind, space, properties)
-    dataset.write(h5s.ALL, h5s.ALL, array, kind)
-    return dataset
+        return Dump(
+            id=id,
+            job=about["job"],
+            config=about["config"],
+            code=about["code"],
+            metrics=about["metrics"],
+            missing=about["missing"],
+            history=history_of(kept.pop(HISTORY)) if HISTORY in kept else {},
+            arrays={name: as_given(array) for name, array in kept.items()},
+        )
 
 
 def history_of(rows: Array) -> History:
@@ -171,6 +108,14 @@ def history_of(rows: Array) -> History:
     for name, step, value in rows.tolist():
         history.setdefault(name.decode(), []).append((step, value))
     return history
+
+
+def _check_size(arrays: Mapping[str, Any]) -> None:
+    if len(arrays) > structure.MOST_ARRAYS:
+        raise ValueError(f"{len(arrays):,} arrays; a dump holds at most {structure.MOST_ARRAYS:,}")
+    size = sum(getattr(array, "nbytes", 0) for array in arrays.values())
+    if size > LIMIT:
+        raise ValueError(f"arrays of {size:,} bytes are too much for a dump, which holds at most {LIMIT:,}")
 
 
 def _metrics(result: Result) -> tuple[dict[str, float | None], dict[str, str]]:
@@ -191,6 +136,8 @@ def _metrics(result: Result) -> tuple[dict[str, float | None], dict[str, str]]:
 
 def _number(name: str, value: Any) -> float:
     try:
+        if isinstance(value, str | bytes) or getattr(value, "ndim", 0) > 0:
+            raise TypeError
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"metric `{name}` is not a number: {type(value).__name__}") from error
@@ -219,18 +166,12 @@ def _storable(name: str, value: Any) -> Array:
     array = np.asarray(value)
     if array.dtype.kind == "U":
         array = np.char.encode(array, "utf-8")
-        return array.astype(string_dtype("utf-8", max(1, array.dtype.itemsize)), order="C")
-    if array.dtype.kind not in "iufbS" or array.dtype == np.longdouble:
+        return array.astype(text_dtype(max(1, array.dtype.itemsize)), order="C")
+    if array.dtype.kind not in "iufbS" or (array.dtype.kind == "f" and array.dtype.itemsize > 8):
         advice = "convert it to numbers, truth values or text first"
         raise ValueError(f"array `{name}` has the type {array.dtype}, which cannot be stored: {advice}")
     dtype = array.dtype.newbyteorder("<") if array.dtype.itemsize else np.dtype("S1")
     return np.array(array, dtype, order="C")
-
-
-def stored(dataset: h5d.DatasetID) -> Array:
-    array = np.empty(dataset.shape, dataset.dtype)
-    dataset.read(h5s.ALL, h5s.ALL, array, dataset.get_type())
-    return array
 
 
 def as_given(array: Array) -> Array:
@@ -250,21 +191,3 @@ def _content(about: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _chunk(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """The largest even slices along the first axes that stay within the size of a chunk."""
-    chunk = list(shape)
-    for axis, length in enumerate(shape):
-        pieces = -(-math.prod(chunk) * itemsize // _CHUNK)
-        chunk[axis] = -(-length // min(pieces, length))
-    return tuple(chunk)
-
-
-def _compresses(array: Array) -> bool:
-    """Whether gzip saves a tenth: tried on the first 64 kB, shuffled by byte as HDF5 does."""
-    import zlib
-
-    sample = array.reshape(-1)[: max(1, (1 << 16) // array.dtype.itemsize)]
-    shuffled = sample.view(np.uint8).reshape(len(sample), -1).T.tobytes()
-    return len(zlib.compress(shuffled, _GZIP)) < 0.9 * len(shuffled)

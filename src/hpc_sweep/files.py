@@ -205,6 +205,16 @@ def commit_folder(partial: Path, whole: Path) -> None:
         _sync_folder(whole.parent)
 
 
+def remove_folder(path: Path) -> None:
+    """Take a folder away: a reader finds all of it or nothing. What stays is a stray, and hinders nobody."""
+    import shutil
+
+    going = _temporary_path(path)
+    with suppress(OSError):
+        os.rename(path, going)
+        shutil.rmtree(going, ignore_errors=True)
+
+
 def json_bytes(value: Any) -> bytes:
     """A JSON document as people like to read it, without NaN."""
     return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()

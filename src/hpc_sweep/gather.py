@@ -103,7 +103,7 @@ def _runs(table: results.Results, by_id: dict[str, PointStatus], state: Status, 
         done = point.done or {}
         end = float(done.get("time", 0.0))
         yield Run(
-            key=f"{uid}/{row.id}",
+            key=tracking.point_key(uid, row.id),
             name=_name(row.axes) or row.id,
             params=row.config,
             metrics=row.metrics,

@@ -184,7 +184,7 @@ class Context:
             files.commit_folder(partial, whole)
             for old in _checkpoints(self.scratch):
                 if old.step < step:
-                    shutil.rmtree(old.folder, ignore_errors=True)
+                    files.remove_folder(old.folder)
         self.agree(0)
         self._saved_at = time.monotonic()
         self._send("checkpoint", step=step)

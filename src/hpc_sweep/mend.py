@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,9 +82,9 @@ def _last_given(state: Status, status: PointStatus) -> dict[str, Any] | None:
 def policy(status: PointStatus, given: dict[str, Any], profile: Profile) -> dict[str, Any]:
     """What mends a kind of failure without asking another question."""
     if status.kind == "host-oom":
+        had = float(given.get("mem") or _memory_share(given, profile))
         most = profile.node.memory if profile.node else None
-        doubled = 2 * float(given.get("mem") or _memory_share(given, profile))
-        given["mem"] = min(doubled, most) if most else doubled
+        given["mem"] = max(had, min(2 * had, most)) if most else 2 * had
     elif status.kind == "timeout":
         given |= _longer(float(given["minutes"]), int(given["points_per_shard"]), profile.limits.minutes)
     elif status.kind == "oom":
@@ -130,7 +131,7 @@ def quarantine(state: Status, chosen: Sequence[PointStatus]) -> int:
         while target.exists():
             k += 1
             target = folder / f"{status.path.stem}-{k}.h5"
-        with files.disk(target):
+        with files.disk(target), suppress(FileNotFoundError):  # somebody else may do the same just now
             os.rename(status.path, target)
     return len(damaged)
 

@@ -59,6 +59,10 @@ def from_grid(
     grid = grids.load(Path(path), project.jobs)
     profile = project.profile(cluster)
     check(grid, profile)
+    if live is not None:
+        from hpc_sweep import tracking
+
+        live = tracking.live_uri(live)
     wanted_by_axis = axis_filter(only, grid.axes)
     sweep = ledger.Sweep(project.sweeps / grid.name)
     job = jobs.load(grid.job, project.jobs)
@@ -112,9 +116,11 @@ def from_failures(
         )  # fmt: skip
 
     def before(proposal: Proposal) -> None:
-        if proposal.state is not None:
-            chosen = set(proposal.chosen)
-            mend.quarantine(proposal.state, [p for p in proposal.state.points if p.point.id in chosen])
+        chosen = set(proposal.chosen)
+        if proposal.state is None or not any(p.state == "damaged" for p in proposal.state.points):
+            return
+        now = status.compute(sweep)  # somebody may have mended it while the question stood on the screen
+        mend.quarantine(now, [p for p in now.points if p.point.id in chosen])
 
     return Order(project, propose, before)
 

@@ -1,4 +1,4 @@
-"""A child process as its worker sees it: what it says, how to warn it, how it ended."""
+"""A child process as its worker sees it: what it is given, what it says, how to warn it, how it ended."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import os
 import select
 import signal
 import time
+from types import FrameType
 from typing import Any
 
 from hpc_sweep.child import Work, start
-from hpc_sweep.place import oom_kills
+from hpc_sweep.ledger import Claim, Sweep
+from hpc_sweep.place import Place, oom_kills
 
 STOPPED = 75  # the exit code of a child that saved and ended because it was asked to
 
@@ -83,3 +85,66 @@ class Process:
         if code == -signal.SIGKILL and oom_kills() > self._oom_before:
             return code, ("host-oom", "killed by the kernel: out of host memory")
         return code, ("crash", f"killed by {name}")
+
+
+class Warnings:
+    """The signals that this task was sent, and the child to pass them to."""
+
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self.told = 0
+        self.first_at: float | None = None
+        self.process: Process | None = None
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._take)
+
+    def __bool__(self) -> bool:
+        return bool(self.received)
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        self.received.append(number)
+        if self.first_at is None:
+            self.first_at = time.monotonic()
+        if self.process is not None:
+            self.process.warn()
+
+    def fresh(self) -> list[str]:
+        """The names of the signals that came since this was last called."""
+        new, self.told = self.received[self.told :], len(self.received)
+        return [signal.Signals(number).name for number in new]
+
+    def watch(self, process: Process | None) -> None:
+        """Pass signals to this child from now on, and the one that came before it was there."""
+        self.process = process
+        if process is not None and self.received:
+            process.warn()
+
+    @property
+    def final(self) -> bool:
+        """Whether the end is near: the first TERM may be the beginning of a grace time, a second word is not."""
+        return len(self.received) > 1 and self.received[-1] in (signal.SIGTERM, signal.SIGINT)
+
+
+def work_of(
+    sweep: Sweep,
+    claim: Claim,
+    place: Place,
+    points: tuple[str, ...],
+    environment: dict[str, str],
+) -> Work:
+    """What a child is to do, from the claim that its task belongs to."""
+    array = next(a for a in claim.arrays if any(points[0] in s for s in a.shards))
+    return Work(
+        sweep=sweep,
+        job=claim.job,
+        code=sweep.code / f"{claim.code['fingerprint']}.zip",
+        fingerprint=claim.code["fingerprint"],
+        points=points,
+        points_file=claim.sweep["points"],
+        resources=array.resources,
+        attempt=place.run_key,
+        rank=place.rank,
+        world_size=place.world_size,
+        local_rank=place.local_rank,
+        environment=environment,
+    )

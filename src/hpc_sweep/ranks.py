@@ -45,6 +45,7 @@ class Ranks:
         self.alone = place.world_size == 1
         self.folder = scratch / f".ranks-{place.run_key}"
         self.turn = 0
+        self.over = False
 
     def lead(self, point: str) -> dict[str, str]:
         """On rank 0: call the others to the next point; what torch.distributed needs to know."""
@@ -110,8 +111,9 @@ class Ranks:
 
     def end(self) -> None:
         """On rank 0: dismiss the others, then clear the meeting place."""
-        if self.alone:
+        if self.alone or self.over:
             return
+        self.over = True
         files.make_folder(self.folder)  # the others wait there, even where no point was left to run
         files.write_atomic(self.folder / f"turn-{self.turn + 1}.json", b"{}")
         until = time.monotonic() + _GOODBYE

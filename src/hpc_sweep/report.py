@@ -19,7 +19,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,13 @@ from hpc_sweep import __version__, files, outlook, report_html, report_markup, r
 from hpc_sweep import terminal_words as words
 from hpc_sweep.job import Job, Table
 from hpc_sweep.points import blame
-from hpc_sweep.report_page import Block, Page, Picture, Section, Words, text_lines
+from hpc_sweep.report_page import Block, Page, Picture, Section, Words, cell, text_lines
 from hpc_sweep.report_summary import Study
 from hpc_sweep.results import Results
 from hpc_sweep.status import Status
 
 MARKDOWN, HTML, LATEX, FIGURES = "report.md", "report.html", "report.tex", "figures"
-NO_FIGURES = "There are no figures: they need matplotlib, which `pip install 'hpc-sweep[report]'` installs."
+NO_FIGURES = "There are no figures: they need matplotlib. To get it: pip install 'hpc-sweep[report]'"
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Written:
 
 def write(state: Status, results: Results, folder: Path, job: Job | None, *, with_figures: bool = True) -> Written:
     """Write the report of `results` into `folder`; `job` is asked for its own tables and figures first."""
-    with_figures = with_figures and find_spec("matplotlib") is not None
+    with_figures = with_figures and _can_draw()
     study = report_summary.study(state, results)
     names: set[str] = set()
     own = _own(job, results, names if with_figures else None)
@@ -76,6 +75,14 @@ def write(state: Status, results: Results, folder: Path, job: Job | None, *, wit
         lines=text_lines(main) if main else (),
         notes=tuple(notes),
     )
+
+
+def _can_draw() -> bool:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _put(path: Path, text: str) -> Path:
@@ -145,11 +152,14 @@ def _asked(job: Job, name: str, ask: Callable[[Callable[..., Any]], Any]) -> tup
 
 def _checked(table: Any) -> Table:
     if not isinstance(table, Table):
-        raise TypeError(f"tables() must give hpc_sweep.job.Table, not {type(table).__name__}")
+        raise TypeError(f"tables() must give a list of hpc_sweep.job.Table, not of {type(table).__name__}")
+    if not table.columns:
+        raise ValueError(f"table `{table.title}` has no columns")
     for k, row in enumerate(table.rows, 1):
         if len(row) != len(table.columns):
             raise ValueError(f"table `{table.title}`: row {k} has {len(row)} cells for {len(table.columns)} columns")
-    return table
+    rows = [[cell(c) for c in row] for row in table.rows]
+    return Table(str(table.title), [cell(c) for c in table.columns], rows, str(table.note), str(table.across))
 
 
 def _drawn(figures: Any, names: set[str]) -> list[Picture]:

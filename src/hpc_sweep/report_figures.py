@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
 
 from hpc_sweep.report_curves import Curves, Panel
 
@@ -72,6 +73,7 @@ def _figure(given: Curves) -> Figure:
         lines |= _draw(at, panel, style)
     for at in axes[len(given.panels) :]:
         at.remove()
+    axes[0].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     if least := _least(given):
         axes[0].set_yscale("log")
         axes[0].set_ylim(bottom=least / 2)

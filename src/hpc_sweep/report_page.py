@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 from rich.cells import cell_len
 
@@ -87,7 +88,7 @@ def cell(value: str | float | None) -> str:
         return NOTHING
     if isinstance(value, str):
         return words.one_line(value)
-    text = f"{value:,}" if isinstance(value, int) else words.figure(float(value))
+    text = f"{int(value):,}" if isinstance(value, Integral) else words.figure(float(value))
     return text.replace("-", MINUS, 1) if text.startswith("-") else text
 
 

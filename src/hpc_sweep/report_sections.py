@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from statistics import median
 from typing import Any
 
@@ -100,8 +101,8 @@ def _codes(state: Status) -> list[tuple[dict[str, Any], int]]:
     records: dict[str, dict[str, Any]] = {}
     for point in state.points:
         if point.state == "done":
-            number = int(point.done["attempt"].partition("-")[0]) if point.done else point.submission
-            code = by_number.get(number) if number is not None else None
+            label = str((point.done or {}).get("attempt", ""))
+            code = by_number.get(int(label.partition("-")[0]) if label else point.submission or 0)
             if code:
                 found[code["fingerprint"]] += 1
                 records[code["fingerprint"]] = code
@@ -150,17 +151,20 @@ def _reading(study: Study) -> list[str]:
         )
     else:
         said.append(
-            "The grid has no axis `seed`: each number is one run, or the average that the title of its table names. "
-            "There is no spread to show."
+            "The grid has no axis called seed: each number is one run, or the average that the title of its table "
+            "names. There is no spread to show."
         )
     said.append(
         "A cell marked * lacks points: the line below its table says how many, and why. An average counts only what "
         "is complete, – means that there is none. Nothing was selected."
     )
-    used = report_summary.usable(study)
+    used, paired = report_summary.usable(study), report_summary.pairs(study)
     for name in study.axes:
         if name not in used:
             said.append(f"Axis {name} has {len(study.values[name]):,} values, too many for a table: it is averaged.")
+    for pair in combinations(used, 2):
+        if pair not in paired:
+            said.append(f"Axes {pair[0]} and {pair[1]} have too many values for a table of both.")
     return said
 
 
@@ -269,7 +273,7 @@ def failures(state: Status, failed: Sequence[Failures]) -> list[Block]:
     columns = ["point", "kind", "tries", "node", "last words", "id"]
     return [
         Table("By kind", ["kind", "points", "shared by all", "last words"], rows),
-        Fold(f"Each of the {words.plural(len(points), 'point')}", (Table("", columns, each[:_MOST_POINTS], note),)),
+        Fold(f"Point by point ({len(points):,})", (Table("", columns, each[:_MOST_POINTS], note),)),
     ]
 
 

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import combinations, product
 from statistics import median
 from typing import Any
 
@@ -90,13 +90,17 @@ class Study:
 def study(state: Status, results: Results) -> Study:
     """Lay what was collected over the points of the newest grid; what belongs to an earlier one is not in it."""
     collected = {row.id: row for row in results.rows}
-    places: dict[str, dict[str, int]] = {}
+    places: list[dict[str, int]] = []
     values: dict[str, list[Any]] = {}
     for name, given in state.header["axes"].items():
-        by_key = {files.canonical(value): value for value in given}  # axes that go together may repeat a value
-        places[name] = {key: k for k, key in enumerate(by_key)}
-        values[name] = list(by_key.values())
-    spots = [tuple(place[files.canonical(p.point.axes[name])] for name, place in places.items()) for p in state.points]
+        there = {files.canonical(p.point.axes[name]): p.point.axes[name] for p in state.points}
+        order = dict.fromkeys([key for key in map(files.canonical, given) if key in there] + list(there))
+        places.append({key: k for k, key in enumerate(order)})
+        values[name] = [there[key] for key in order]
+    spots = [
+        tuple(place[files.canonical(p.point.axes[name])] for name, place in zip(values, places, strict=True))
+        for p in state.points
+    ]
     return Study(state.points, [collected.get(p.point.id) for p in state.points], values, spots)
 
 
@@ -175,7 +179,8 @@ def measure(study: Study, group: Group, metric: str) -> Cell:
 
 
 def _value(row: Row | None, metric: str) -> float | None:
-    return row.metrics.get(metric) if row else None
+    value = row.metrics.get(metric) if row else None
+    return None if value is None else float(value)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -250,9 +255,7 @@ def usable(study: Study) -> list[str]:
 
 def pairs(study: Study) -> list[tuple[str, str]]:
     """Every two axes that a table can have, in the order of the grid."""
-    axes = usable(study)
-    every = [(one, other) for k, one in enumerate(axes) for other in axes[k + 1 :]]
-    return [p for p in every if min(len(study.values[name]) for name in p) <= MOST_COLUMNS]
+    return [p for p in combinations(usable(study), 2) if min(len(study.values[name]) for name in p) <= MOST_COLUMNS]
 
 
 def _marks(cells: Iterable[Cell]) -> dict[str, str]:
@@ -296,7 +299,7 @@ def _written(cell: Cell, places: int) -> str:
     if size >= 1e7 or tiny:
         mean, sd = f"{cell.mean:.3g}", "" if cell.sd is None else f"{cell.sd:.1g}"
     else:
-        mean = f"{cell.mean:.{places}f}"
+        mean = f"{round(cell.mean, places) + 0.0:.{places}f}"  # never −0.00
         sd = "" if cell.sd is None else f"{cell.sd:.{places}f}"
         if cell.sd and float(sd) == 0:
             sd = f"<{10.0**-places:.{places}f}"

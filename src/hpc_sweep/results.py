@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5f, h5g, h5l, h5p, string_dtype
+from h5py import h5f, h5g, h5l, h5p
 
 from hpc_sweep import dump, files, headers, structure
 from hpc_sweep.errors import DamagedError, InputError
 from hpc_sweep.job import History
+from hpc_sweep.structure import Array
 
 SCHEMA = 1
 FILE, CSV_FILE = "results.h5", "results.csv"
@@ -67,18 +68,18 @@ class Results:
         kept = self._read(id, lambda name: name == structure.HISTORY)
         return dump.history_of(kept[structure.HISTORY]) if kept else {}
 
-    def arrays(self, id: str) -> dict[str, dump.Array]:
+    def arrays(self, id: str) -> dict[str, Array]:
         """Every array that the run returned."""
         return {name: dump.as_given(a) for name, a in self._read(id, lambda name: name != structure.HISTORY).items()}
 
-    def _read(self, id: str, wanted: Callable[[str], bool]) -> dict[str, dump.Array]:
+    def _read(self, id: str, wanted: Callable[[str], bool]) -> dict[str, Array]:
         if not structure.POINT_ID.match(id):
             raise InputError(f"`{id}` is not the id of a point")
         file, image = self._file
         with _unreadable(self.path):
             group = _child(_child(file, POINTS), id.encode())
-            links = [link for link in structure.links_of(group) if wanted(link.name.decode())]
-            return {link.name.decode(): _array(group, link, image) for link in links}
+            links = [link for link in _links(group) if wanted(link.name.decode())]
+            return {name: stored.read(image) for name, stored in structure.arrays_of(image, links).items()}
 
     @cached_property
     def _file(self) -> tuple[h5f.FileID, mmap.mmap]:
@@ -98,8 +99,8 @@ def read(path: Path) -> Results:
     file, image = _open(path)
     try:
         with _unreadable(path):
-            link = next(link for link in structure.links_of(file) if link.name == ROWS)
-            document = json.loads(_array(file, link, image).tobytes())
+            links = [link for link in _links(file) if link.name == ROWS]
+            document = json.loads(structure.arrays_of(image, links)[ROWS.decode()].read(image).tobytes())
             if document["schema"] > SCHEMA:
                 raise InputError(f"{path} was written by a newer hpc-sweep", "use that one, or collect again")
             rows = tuple(Row(**row) for row in document["rows"])
@@ -135,7 +136,7 @@ def csv_text(table: Columns) -> str:
     return out.getvalue()
 
 
-def records(table: Columns) -> dump.Array:
+def records(table: Columns) -> Array:
     """The table as one array with a field a column; a missing number is NaN, missing text is empty."""
     fields = {name: _field(column) for name, column in table.items()}
     array = np.empty(len(next(iter(table.values()))), [(name, field.dtype) for name, field in fields.items()])
@@ -144,7 +145,7 @@ def records(table: Columns) -> dump.Array:
     return array
 
 
-def _field(column: list[Any]) -> dump.Array:
+def _field(column: list[Any]) -> Array:
     kinds = {type(value) for value in column if value is not None}
     whole = None not in column
     if kinds == {bool} and whole:
@@ -154,7 +155,7 @@ def _field(column: list[Any]) -> dump.Array:
     if kinds <= {int, float}:
         return np.array([np.nan if value is None else float(value) for value in column], "<f8")
     texts = [_text(value).encode() for value in column]
-    return np.array(texts, string_dtype("utf-8", max(1, *map(len, texts))))
+    return np.array(texts, headers.text_dtype(max(1, *map(len, texts))))
 
 
 def _cell(value: Any) -> str:
@@ -200,14 +201,18 @@ def _child(group: Any, name: bytes) -> h5g.GroupID:
     return h5g.open(group, name)
 
 
-def _array(group: Any, link: headers.Link, image: mmap.mmap) -> dump.Array:
-    structure.check_array(image, link)
-    return dump.stored(h5d.open(group, link.name))
+def _links(group: Any) -> Iterator[headers.Link]:
+    """The links of a group as HDF5 tells them: a large group does not keep them in its header."""
+    kinds = {h5l.TYPE_HARD: "hard", h5l.TYPE_EXTERNAL: "external"}
+    for number in range(group.get_num_objs()):
+        name = group.get_objname_by_idx(number)
+        info = group.links.get_info(name)
+        yield headers.Link(kinds.get(info.type, "soft"), name, info.u)
 
 
 @contextmanager
 def _unreadable(path: Path) -> Iterator[None]:
     try:
         yield
-    except (*structure.UNREADABLE, StopIteration, DamagedError) as error:
+    except (*structure.UNREADABLE, DamagedError) as error:
         raise DamagedError(f"{path} cannot be read: {error}", "collect again: hpc-sweep collect") from error

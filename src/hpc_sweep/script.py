@@ -57,7 +57,7 @@ def text(profile: Profile, sweep: Path, claim: Claim, k: int, root: Path, jobs: 
         stderr_to_stdout=True,
         additional_parameters=more,
         use_srun=ranks > 1,
-        srun_args=["--kill-on-bad-exit=1", "--wait=60"],
+        srun_args=[f"--cpus-per-task={int(r['cpus'])}", "--kill-on-bad-exit=1", "--wait=60"],  # srun inherits no cores
         **_gpus(profile, int(r.get("gpus") or 0)),
     )
     return script

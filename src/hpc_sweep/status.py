@@ -409,6 +409,9 @@ def _tell(shard: _Shard, histories: dict[str, _History]) -> float:
                 else:
                     history.attempt, history.node = attempt.label, node
                     history.outcome = ("failed", event["kind"], event.get("words", ""))
+    open_points = [p for p in shard.points if p not in settled]
+    if shard.attempts and shard.end is None and open_points and not any(p in begun for p in open_points):
+        begun[open_points[0]] = shard.attempts[-1].label  # killed before it could say that it began on this one
     for point in shard.points:
         history = histories[point]
         history.where = (shard.submission.number, shard.number)

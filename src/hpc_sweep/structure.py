@@ -1,101 +1,98 @@
-"""What a dump may look like inside, looked at before any of its data is read.
+"""What a dump may look like inside, told from its bytes alone, and its arrays.
 
-One group with two attributes and datasets, nothing else. Refuses links, groups, other types, storage elsewhere,
-unknown filters, declarations that no memory holds: whatever `dump.pack` would not have written.
+A file with one group, `point`, with two attributes and datasets in it, nothing else. Refuses links, groups, other
+types, storage elsewhere, other filters, declarations that no memory holds: whatever `dump.pack` would not have
+written, before anything of it is read and before HDF5 sees it. Reading needs no HDF5 at all.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import math
 import re
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from h5py import h5f, h5l, h5p, h5t, h5z
 
 from hpc_sweep import headers
 from hpc_sweep.errors import DamagedError
-from hpc_sweep.headers import Bytes, Link
+from hpc_sweep.headers import Bytes, Link, Piece
 from hpc_sweep.job import METRIC_NAME
 
 SCHEMA = 1
 LIMIT = 2_000_000_000  # bytes of all arrays of one dump together
+MOST_ARRAYS = 5_000
+POINT = b"point"  # the group
 ABOUT = b"about"  # the attribute that holds everything but numbers in arrays
 ABOUT_LIMIT = 60_000  # HDF5 keeps an attribute in its object's header up to 64 kB
 POINT_ID = re.compile(r"[0-9a-f]{4,64}\Z")
 ARRAY_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}\Z")
 HISTORY = "history"
-FORMAT = (h5f.LIBVER_V110, h5f.LIBVER_V110)  # HDF5 1.10 (2016) and later read it
 
-# what h5py, numpy and json raise over bytes that are not what they should be
-UNREADABLE = (OSError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, MemoryError, struct.error)
+Array = np.ndarray[Any, np.dtype[Any]]
+
+# what numpy, json, zlib and h5py raise over bytes that are not what they should be
+UNREADABLE = (
+    OSError, ValueError, TypeError, LookupError, RuntimeError, ArithmeticError, MemoryError, struct.error, zlib.error,
+)  # fmt: skip
 
 _KEYS = {"id": str, "job": str, "config": dict, "code": str, "metrics": dict, "missing": dict, "content": str}
-_MOST_ARRAYS = 10_000
-_ROOT_HAS = {headers.LINKS, headers.LINK, headers.GROUP, headers.ATTRIBUTE, headers.ATTRIBUTES}
 _DATASET_HAS = {headers.SPACE, headers.TYPE, headers.FILL, headers.LAYOUT, headers.FILTERS}
-_TYPES = {h5t.INTEGER, h5t.FLOAT, h5t.ENUM, h5t.STRING}
-_FILTERS = {h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32}
-_numbers = itertools.count()
+_MOST_MESSAGES = 100  # in the header of an array
+_FILLS = (b"\3\x09", b"\3\x0b")  # as HDF5 notes that nothing was asked for
 _SEAL = re.compile(rb"\nhpc-sweep point ([0-9a-f]{4,64}) sha256 ([0-9a-f]{64})\n\Z")
 _SEAL_LENGTH = 160  # the longest seal fits
 
 
-@dataclass(frozen=True)
-class Checked:
-    """A dump whose bytes and structure are as they should be; HDF5 has not seen it yet.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An array that is declared in a header, not read yet."""
 
-    `links` is None where there are too many for the header: then they are checked when it is opened.
-    """
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    piece: Piece
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def read(self, image: Bytes) -> Array:
+        """The array, through its filters backwards."""
+        data: bytes = image[self.piece.start : self.piece.stop]
+        for number in reversed(self.piece.filters):
+            if number == headers.FLETCHER32:
+                data = data[:-4]  # SHA-256 says more
+            elif number == headers.GZIP:
+                data = zlib.decompressobj().decompress(data, self.nbytes + 1)
+            elif len(data) == self.nbytes:
+                data = np.frombuffer(data, np.uint8).reshape(self.dtype.itemsize, -1).T.tobytes()
+        if len(data) != self.nbytes:
+            raise DamagedError("an array is shorter or longer than it should be")
+        return np.frombuffer(data, self.dtype).reshape(self.shape).copy()
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A dump whose bytes and structure are as they should be."""
 
     data: bytes
     about: dict[str, Any]
-    links: list[Link] | None
+    arrays: dict[str, Stored]
 
 
-@dataclass(frozen=True)
-class Opened:
-    """A checked dump held open in memory, its arrays still unread."""
-
-    root: h5f.FileID
-    about: dict[str, Any]
-    names: tuple[str, ...]
-
-
-def check(data: bytes, id: str, sha256: str | None, size: int | None) -> Checked:
+def check(data: bytes, id: str, sha256: str | None = None, size: int | None = None) -> Checked:
     """Raise DamagedError unless these are the bytes that were written, and they are shaped like a dump of `id`."""
     _check_bytes(data, id, sha256, size)
     with unreadable_is_damaged():
-        about, links = _check_root(data, id)
-        if links is not None:
-            _check_arrays(data, links)
-    return Checked(data, about, links)
-
-
-@contextmanager
-def opened(checked: Checked, access: h5p.PropFAID | None = None) -> Iterator[Opened]:
-    """Open a checked dump. Many are opened faster through one `access`, made by `in_memory`."""
-    access = access or in_memory()
-    access.set_file_image(checked.data)
-    with unreadable_is_damaged():
-        file = h5f.open(no_name(), h5f.ACC_RDONLY, access)
-    try:
-        links = checked.links
-        if links is None:
-            with unreadable_is_damaged():
-                links = list(links_of(file))
-                _check_arrays(checked.data, links)
-        yield Opened(file, checked.about, tuple(link.name.decode() for link in links))
-    finally:
-        file.close()
+        about, links = _check_groups(data)
+        _check_about(about, id)
+        return Checked(data, about, arrays_of(data, links))
 
 
 def seal(image: bytes, id: str) -> bytes:
@@ -103,62 +100,22 @@ def seal(image: bytes, id: str) -> bytes:
     return image + f"\nhpc-sweep point {id} sha256 {hashlib.sha256(image).hexdigest()}\n".encode()
 
 
-def no_name() -> bytes:
-    """A name for a file in memory: HDF5 takes two of one name for one file, and refuses one that is on the disk."""
-    return b"/dev/null/%d" % next(_numbers)
-
-
-def in_memory() -> h5p.PropFAID:
-    """How to open a file that is only in memory."""
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fapl_core(1 << 16, False)
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    access.set_libver_bounds(*FORMAT)
-    return access
-
-
-def rows_type(length: int) -> np.dtype[Any]:
-    """The type of one row of a history whose longest name has `length` letters."""
-    return np.dtype([("metric", f"S{length}"), ("step", "<i8"), ("value", "<f8")])
-
-
-def links_of(group: Any) -> Iterator[Link]:
-    """The links of a group as HDF5 tells them: they need not stand in its header."""
-    kinds = {h5l.TYPE_HARD: headers.HARD, h5l.TYPE_EXTERNAL: headers.EXTERNAL_LINK}
-    for number in range(min(group.get_num_objs(), _MOST_ARRAYS + 1)):
-        name = group.get_objname_by_idx(number)
-        info = group.links.get_info(name)
-        yield Link(kinds.get(info.type, headers.SOFT_LINK), name, info.u)
-
-
-def check_array(image: Bytes, link: Link) -> int:
-    """The bytes that a dataset declares, if it lies in this file and is of a kind that `pack` writes."""
-    name = shown(link.name)
-    if link.kind == headers.EXTERNAL_LINK:
-        raise DamagedError(f"refers to another file (external link `{name}`)")
-    if link.kind != headers.HARD:
-        raise DamagedError(f"refers to another place (soft link `{name}`)")
-    if not ARRAY_NAME.match(link.name.decode()):
-        raise DamagedError(f"`{name}` cannot name an array")
-    header: dict[int, bytes] = {}
-    for kind, body in headers.messages(image, link.address):
-        if kind == headers.EXTERNAL:
-            raise DamagedError(f"refers to another file (external storage of `{name}`)")
-        if kind not in _DATASET_HAS or kind in header:
-            raise DamagedError(f"`{name}` is not an array as a dump has them")
-        header[kind] = body
-    if not header.keys() >= {headers.SPACE, headers.TYPE, headers.LAYOUT}:
-        raise DamagedError(f"`{name}` is not an array")
-    size = _item_size(header[headers.TYPE], link.name == HISTORY.encode())
-    shape = headers.shape(header[headers.SPACE])
-    if not size:
-        raise DamagedError(f"`{name}` has a type that no dump uses")
-    if shape is None or (link.name == HISTORY.encode() and len(shape) != 1):
-        raise DamagedError(f"`{name}` has a shape that no dump uses")
-    declared = math.prod(shape) * size
-    _check_layout(header[headers.LAYOUT], declared, name)
-    _check_filters(header.get(headers.FILTERS), name)
-    return declared
+def arrays_of(image: Bytes, links: Iterable[Link]) -> dict[str, Stored]:
+    """The datasets behind these links, if each lies in this file and is of a kind that `pack` writes."""
+    arrays: dict[str, Stored] = {}
+    declared = 0
+    for link in links:
+        if link.kind != "hard":
+            where = "file" if link.kind == "external" else "place"
+            raise DamagedError(f"refers to another {where} ({link.kind} link `{shown(link.name)}`)")
+        name = link.name.decode()
+        if not ARRAY_NAME.match(name) or name in arrays:
+            raise DamagedError(f"`{shown(link.name)}` cannot name an array")
+        arrays[name] = stored = _stored(image, link.address, name)
+        declared += stored.nbytes
+        if declared > LIMIT:
+            raise DamagedError(f"declares {declared:,} bytes of arrays; at most {LIMIT:,} are read")
+    return arrays
 
 
 @contextmanager
@@ -172,11 +129,11 @@ def unreadable_is_damaged() -> Iterator[None]:
 
 def shown(name: bytes) -> str:
     """A name out of a file, safe to print."""
-    return ascii(name.decode(errors="replace"))[1:65].removesuffix("'")
+    return ascii(name.decode(errors="replace"))[1:-1][:64]
 
 
 def _check_bytes(data: bytes, id: str, sha256: str | None, size: int | None) -> None:
-    """Raise DamagedError unless these are the bytes that were written; nothing of them is parsed."""
+    """Whether these are the bytes that were written; nothing of them is parsed."""
     if not data:
         raise DamagedError("0 bytes")
     if size is not None and len(data) != size:
@@ -196,32 +153,41 @@ def _check_bytes(data: bytes, id: str, sha256: str | None, size: int | None) -> 
         raise DamagedError(f"holds point {line[1].decode()}, not {id}")
 
 
-def _check_root(image: bytes, id: str) -> tuple[dict[str, Any], list[Link] | None]:
-    """What the dump says of itself, and its links, if they stand in its header."""
+def _check_groups(image: bytes) -> tuple[Any, list[Link]]:
+    """What the dump says of itself, and the links of its group."""
+    attributes, links = _group(image, headers.root(image))
+    if attributes or len(links) != 1 or links[0].name != POINT or links[0].kind != "hard":
+        raise DamagedError("is not a dump: it holds other things than one point")
+    attributes, links = _group(image, links[0].address)
+    if attributes.keys() != {b"schema", ABOUT}:
+        raise DamagedError("has other attributes than a dump")
+    if attributes[b"schema"] != SCHEMA:
+        found = attributes[b"schema"]
+        raise DamagedError(f"has schema {found!r}; this hpc-sweep reads {SCHEMA}", "use a newer hpc-sweep")
+    return json.loads(attributes[ABOUT], parse_constant=_no_constant), links
+
+
+def _group(image: bytes, at: int) -> tuple[dict[bytes, Any], list[Link]]:
     attributes: dict[bytes, Any] = {}
     links: list[Link] = []
-    elsewhere = False
-    for kind, body in headers.messages(image, headers.root(image)):
-        if kind == headers.ATTRIBUTE:
+    seen: set[int] = set()
+    for kind, _, body in headers.messages(image, at, 2 * MOST_ARRAYS):
+        if kind == headers.LINK:
+            links.append(headers.link(body))
+        elif kind == headers.ATTRIBUTE:
             name, value = headers.attribute(body)
             if value is None or name in attributes or len(body) > ABOUT_LIMIT + 100:
                 raise DamagedError(f"attribute `{shown(name)}` is not one text of at most {ABOUT_LIMIT:,} bytes")
             attributes[name] = value
-        elif kind == headers.LINK:
-            links.append(headers.link(body))
-        elif kind == headers.LINKS:
-            elsewhere = headers.is_listed_elsewhere(kind, body)
-        elif kind not in _ROOT_HAS or (kind == headers.ATTRIBUTES and headers.is_listed_elsewhere(kind, body)):
-            raise DamagedError(f"has a header that no dump has (message {kind})")
-    if attributes.keys() != {b"schema", ABOUT}:
-        raise DamagedError("has other attributes than a dump")
-    _check_about(attributes[b"schema"], about := json.loads(attributes[ABOUT], parse_constant=_no_constant), id)
-    return about, None if elsewhere else links
+        else:
+            headers.check_group(kind, body)
+            if kind in seen:
+                raise DamagedError("has a header that says things twice")
+            seen.add(kind)
+    return attributes, links
 
 
-def _check_about(schema: Any, about: Any, id: str) -> None:
-    if schema != SCHEMA:
-        raise DamagedError(f"has schema {schema!r}; this hpc-sweep reads {SCHEMA}", "use a newer hpc-sweep")
+def _check_about(about: Any, id: str) -> None:
     if not isinstance(about, dict) or {key: type(value) for key, value in about.items()} != _KEYS:
         raise DamagedError("does not say what it is as a dump does")
     if about["id"] != id:
@@ -233,43 +199,50 @@ def _check_about(schema: Any, about: Any, id: str) -> None:
         raise DamagedError("its reasons for missing numbers are not text")
 
 
-def _check_arrays(image: bytes, links: Iterable[Link]) -> None:
-    total = 0
-    for number, link in enumerate(links):
-        total += check_array(image, link)
-        if total > LIMIT or number == _MOST_ARRAYS:
-            raise DamagedError(f"declares {total:,} bytes of arrays; at most {LIMIT:,} are read")
+def _stored(image: Bytes, at: int, name: str) -> Stored:
+    """What a dataset's header declares, if `pack` could have written it."""
+    header: dict[int, bytes] = {}
+    layout_at = 0
+    for kind, place, body in headers.messages(image, at, _MOST_MESSAGES):
+        if kind == headers.EXTERNAL:
+            raise DamagedError(f"refers to another file (external storage of `{name}`)")
+        if kind in header:
+            raise DamagedError(f"`{name}` has a header that says things twice")
+        header[kind] = body
+        if kind == headers.LAYOUT:
+            layout_at = place
+    if not header.keys() >= {headers.SPACE, headers.TYPE, headers.LAYOUT}:
+        raise DamagedError(f"`{name}` is not an array")
+    rows = name == HISTORY
+    dtype = headers.rows_dtype(header[headers.TYPE]) if rows else headers.dtype(header[headers.TYPE])
+    if dtype is None:
+        raise DamagedError(f"`{name}` has a type that no dump uses")
+    shape = headers.shape(header[headers.SPACE])
+    if shape is None or (rows and len(shape) != 1):
+        raise DamagedError(f"`{name}` has a shape that no dump uses")
+    piece = _piece(header, layout_at, shape, dtype.itemsize, name)
+    stored = Stored(dtype, shape, piece)
+    if not header.keys() <= _DATASET_HAS or header.get(headers.FILL) not in _FILLS:
+        raise DamagedError(f"`{name}` is not an array as a dump has them")
+    if piece.stop > len(image) or (not piece.filters and piece.stop - piece.start != stored.nbytes):
+        raise DamagedError(f"`{name}` is not where its header says, or not all of it")
+    return stored
 
 
-@lru_cache(1000)
-def _item_size(body: bytes, rows: bool) -> int:
-    """The bytes of one item, or 0 where `pack` would not have written this type."""
-    kind = h5t.decode(b"\x03\x00" + body)
-    size = int(kind.get_size())
-    if rows:
-        length = size - rows_type(1).itemsize + 1
-        return size if 0 < length <= 100 and kind == h5t.py_create(rows_type(length)) else 0
-    if kind.get_class() not in _TYPES or (kind.get_class() == h5t.STRING and kind.is_variable_str()):
-        return 0
-    return size if kind == h5t.py_create(kind.dtype) else 0
-
-
-def _check_layout(body: bytes, declared: int, name: str) -> None:
-    """In the header, or in chunks that are no larger than the array."""
-    kind, piece = headers.layout(body)
-    if kind == headers.VIRTUAL:
+def _piece(header: dict[int, bytes], at: int, shape: tuple[int, ...], itemsize: int, name: str) -> Piece:
+    layout = header[headers.LAYOUT]
+    if layout[1] == headers.VIRTUAL:
         raise DamagedError(f"refers to other arrays (`{name}` is virtual)")
-    if kind == headers.COMPACT and piece == declared:
-        return
-    if kind != headers.CHUNKED or not 0 < piece <= declared:
+    if headers.FILTERS not in header:
+        piece = headers.compact(at, layout)
+    else:
+        used = headers.filters(header[headers.FILTERS], itemsize)
+        if used is None:
+            raise DamagedError(f"`{name}` needs filters that no dump uses")
+        piece = headers.single_chunk(layout, shape, itemsize, used)
+    if piece is None:
         raise DamagedError(f"`{name}` is stored in another way than a dump's")
-
-
-@lru_cache(1000)
-def _check_filters(body: bytes | None, name: str) -> None:
-    used = headers.filters(body) if body else []
-    if not _FILTERS.issuperset(used) or len(set(used)) < len(used):
-        raise DamagedError(f"`{name}` needs filters that no dump uses ({', '.join(map(str, used))})")
+    return piece
 
 
 def _no_constant(name: str) -> float:

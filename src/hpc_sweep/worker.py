@@ -12,14 +12,13 @@ import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import files, ledger
-from hpc_sweep.child import Work
 from hpc_sweep.errors import DamagedError, HpcSweepError
+from hpc_sweep.follower import follow
 from hpc_sweep.place import Place, here
-from hpc_sweep.process import Process
+from hpc_sweep.process import Process, Warnings, work_of
 from hpc_sweep.ranks import Failure, Ranks, told
 
 if TYPE_CHECKING:
@@ -30,44 +29,6 @@ AFTER_LAST_WORD = 15.0  # seconds that a child gets once Slurm has begun to end 
 _EARLY = 75.0  # by so many seconds Slurm may send the warning early
 _FAILED = 1
 _SILENT = ("crash", "ended without a word")
-
-
-class Warnings:
-    """The signals that this task was sent, and the child to pass them to."""
-
-    def __init__(self) -> None:
-        self.received: list[int] = []
-        self.told = 0
-        self.first_at: float | None = None
-        self.process: Process | None = None
-        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._take)
-
-    def __bool__(self) -> bool:
-        return bool(self.received)
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self.received.append(number)
-        if self.first_at is None:
-            self.first_at = time.monotonic()
-        if self.process is not None:
-            self.process.warn()
-
-    def fresh(self) -> list[str]:
-        """The names of the signals that came since this was last called."""
-        new, self.told = self.received[self.told :], len(self.received)
-        return [signal.Signals(number).name for number in new]
-
-    def watch(self, process: Process | None) -> None:
-        """Pass signals to this child from now on, and the one that came before it was there."""
-        self.process = process
-        if process is not None and self.received:
-            process.warn()
-
-    @property
-    def final(self) -> bool:
-        """Whether the end is near: the first TERM may be the beginning of a grace time, a second word is not."""
-        return len(self.received) > 1 and self.received[-1] in (signal.SIGTERM, signal.SIGINT)
 
 
 class Worker:
@@ -142,6 +103,7 @@ class Worker:
             dump.read(files.read_bytes(path), point)
         except DamagedError:
             return False
+        files.remove_folder(self.sweep.scratch(point))
         return True
 
     def _called_off(self) -> bool:
@@ -170,7 +132,7 @@ class Worker:
 
     def _run_child(self, points: tuple[str, ...]) -> None:
         """Start a child for these points and take down what it says until it ends."""
-        process = Process(_work(self.sweep, self.claim, self.place, points, self.ranks.lead(points[0])))
+        process = Process(work_of(self.sweep, self.claim, self.place, points, self.ranks.lead(points[0])))
         self.warnings.watch(process)
         self.current, stopped = None, False
         while (events := process.hear(timeout=1.0)) is not None:
@@ -188,8 +150,7 @@ class Worker:
 
     def _watch_over(self, process: Process) -> None:
         """Pass on what concerns the child: signals, a cancellation, the failure of another rank."""
-        for name in self.warnings.fresh():
-            self.attempt.write("signal", name=name)
+        self._write_signals()
         if self.warnings.final or (self.warnings and not self.place.on_slurm):
             process.kill_in(AFTER_LAST_WORD)
         if self._cancelled():
@@ -197,6 +158,10 @@ class Worker:
             process.kill_in(AFTER_LAST_WORD)
         if self.ranks.failures():
             process.kill_in(5.0)  # its next collective call would hang
+
+    def _write_signals(self) -> None:
+        for name in self.warnings.fresh():
+            self.attempt.write("signal", name=name)
 
     def _take_down(self, event: dict[str, Any], points: tuple[str, ...]) -> None:
         name = event.pop("event")
@@ -251,6 +216,7 @@ class Worker:
 
     def _finish(self, left: list[str]) -> int:
         """Say how the attempt ended; ask for another one when it was interrupted and got further."""
+        self._write_signals()
         now = {"time": round(time.time(), 3)}
         if self.disk_failed:
             self.attempt.write("end", why="disk", **now)
@@ -310,53 +276,6 @@ class Worker:
             at = f"step {self.last['step']} "
         again = f", for the {MAX_TIMEOUTS + 1}th time" if self.further else "; it had saved no checkpoint"
         return f"{at}when the {self.resources['limit']} min ended{again}"
-
-
-def follow(sweep: ledger.Sweep, submission: ledger.Submission, place: Place) -> int:
-    """The parent on any other rank: run what rank 0 calls for, and tell the others of a failure."""
-    warnings, ranks = Warnings(), Ranks(sweep.folder / "scratch", place)
-    while call := ranks.follow(lambda: warnings.final):
-        point, environment = call
-        process = Process(_work(sweep, submission.claim, place, (point,), environment))
-        warnings.watch(process)
-        failure = None
-        while (events := process.hear(timeout=1.0)) is not None:
-            for event in events:
-                if event["event"] == "failed":
-                    failure = told(event["kind"], event["words"])
-            if ranks.failures():
-                process.kill_in(5.0)
-        code, death = process.ended()
-        warnings.watch(None)
-        if failure is None and death and not (warnings and code < 0):
-            failure = Failure(*death, echo=bool(ranks.failures()))
-        if failure is not None:
-            ranks.report(failure)
-    return 0
-
-
-def _work(
-    sweep: ledger.Sweep,
-    claim: ledger.Claim,
-    place: Place,
-    points: tuple[str, ...],
-    environment: dict[str, str],
-) -> Work:
-    array = next(a for a in claim.arrays if any(points[0] in s for s in a.shards))
-    return Work(
-        sweep=sweep,
-        job=claim.job,
-        code=sweep.code / f"{claim.code['fingerprint']}.zip",
-        fingerprint=claim.code["fingerprint"],
-        points=points,
-        points_file=claim.sweep["points"],
-        resources=array.resources,
-        attempt=place.run_key,
-        rank=place.rank,
-        world_size=place.world_size,
-        local_rank=place.local_rank,
-        environment=environment,
-    )
 
 
 def _log_file(folder: Path) -> str | None:

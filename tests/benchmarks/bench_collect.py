@@ -25,13 +25,13 @@ ROUNDS = 5
 
 
 def one(number: int) -> tuple[str, bytes]:
-    """A dump as a run of 780 test clips leaves it: predictions, targets, a history of two curves, four metrics."""
+    """A dump as a run of 900 test clips leaves it: predictions, targets, a history of two curves, four metrics."""
     draw = np.random.default_rng(number)
     result = Result(
         metrics={"mae": draw.random(), "accuracy_2": draw.random(), "f1": draw.random(), "correlation": None},
         arrays={
-            "prediction": draw.normal(size=(780, 2)).astype("f4"),
-            "target": draw.normal(size=(780, 2)).astype("f4"),
+            "prediction": draw.normal(size=(900, 2)).astype("f4"),
+            "target": draw.normal(size=(900, 2)).astype("f4"),
         },
         missing={"correlation": "the predictions are constant"},
     )
@@ -66,9 +66,9 @@ def naive(entries: list[Entry], folder: Path) -> None:
         for entry in entries:
             with h5py.File(entry.path, "r") as source:
                 group = out.create_group(entry.id)
-                for key, value in source.attrs.items():
+                for key, value in source["point"].attrs.items():
                     group.attrs[key] = value
-                for key, dataset in source.items():
+                for key, dataset in source["point"].items():
                     group.create_dataset(key, data=dataset[()], compression=dataset.compression, fletcher32=True)
 
 

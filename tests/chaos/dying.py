@@ -300,7 +300,7 @@ def every(
     `check` looks at what was left each time. The operations of the run that came through.
     """
     for n in itertools.count(1, step):
-        place = copy(template, f"{how}-{n}")
+        place = copy(template, f"{how}-{where}-{n}")
         outcome = run(lambda at=place: act(at), Fate(n, how, where), folder=place)  # type: ignore[misc]
         try:
             if not outcome.fired:

@@ -5,6 +5,8 @@ Everything runs in processes forked by `dying`, so that patches need no undoing.
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import hashlib
 import io
 import os
@@ -21,6 +23,8 @@ from pkgutil import iter_modules
 from types import SimpleNamespace
 from typing import Any
 
+from rich.cells import cell_len
+
 import build
 import hpc_sweep
 import stubs
@@ -28,7 +32,6 @@ from chaos import dying
 from hpc_sweep import cli, cluster, dump, files, grid, job, local, place, slurm, snapshot, status, worker
 from hpc_sweep.errors import DamagedError
 from hpc_sweep.ledger import Sweep
-from rich.cells import cell_len
 
 NAME = "trial"
 GRID = """\
@@ -42,6 +45,14 @@ resources:
   - {gpus: 1, minutes: 9, points_per_shard: 2}
   - {when: {model: large}, minutes: 20, checkpoint_minutes: 1.0e-9}
 """
+ONE_SHARD = """\
+name: trial
+job: selftest
+fixed: {values: 20}
+axes: {steps: [0, 1, 2]}
+resources: [{minutes: 1, points_per_shard: 3, checkpoint_minutes: 1.0e-9}]
+"""
+LONG = ONE_SHARD.replace("0, 1, 2", "10, 20, 30")
 _PROGRAM = compile(stubs._PROGRAM, "stub", "exec")
 _PROFILES = cluster.load(build.ROOT / "slurm")
 _JOB = job.load("selftest", build.ROOT / "jobs")
@@ -49,8 +60,11 @@ _grids: dict[str, grid.Grid] = {}
 
 for _name in (m.name for m in iter_modules(hpc_sweep.__path__) if not m.name.startswith(("doctor", "report"))):
     import_module(f"hpc_sweep.{_name}")  # else every forked child would do it anew
-import_module("submitit.slurm.slurm")
+for _name in ("submitit.slurm.slurm", "numpy.ma"):
+    import_module(_name)
 cell_len("✓")
+gc.collect()
+gc.freeze()  # else every forked child copies the memory of all this when it looks for garbage
 
 
 # a project
@@ -164,17 +178,17 @@ def runner(folder: str, number: str, at_once: str, descriptor: str) -> None:
 def on_laptop(started: Callable[..., None] = runner) -> None:
     """From now on a runner that this process starts is forked."""
 
-    def fork(words: Sequence[str], **options: Any) -> None:
+    def fork(words: Sequence[str], **options: Any) -> SimpleNamespace:
         if dying.operation("runner", os.fork) == 0:
             try:
                 os.setsid()
-                with dying.uncounted():
-                    started(*words[-4:])
+                started(*words[-4:])
             finally:
                 os._exit(0)
+        return SimpleNamespace()
 
     local.subprocess = SimpleNamespace(Popen=fork, DEVNULL=subprocess.DEVNULL)  # type: ignore[assignment]
-    local.gpus = lambda: []
+    local.gpus = list
 
 
 def submit_locally(root: Path, started: Callable[..., None] = runner) -> int:
@@ -182,13 +196,28 @@ def submit_locally(root: Path, started: Callable[..., None] = runner) -> int:
     return command(root, "submit", "grid.yaml", "--cluster", "local", "--yes")
 
 
-def rerun_locally(root: Path, *words: str) -> int:
-    on_laptop()
-    return command(root, "rerun", NAME, *words, "--cluster", "local", "--yes")
+def rerun_locally(root: Path, started: Callable[..., None] = runner) -> int:
+    on_laptop(started)
+    return command(root, "rerun", NAME, "--yes")
 
 
 def never(*words: str) -> None:
     """A runner that dies at once."""
+
+
+def run_locally(root: Path, number: int = 0) -> None:
+    """Be the runner of a submission."""
+    on_laptop()
+    with dying.uncounted():
+        descriptor = os.open(local.path(sweep(root), number), os.O_RDWR | os.O_APPEND)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    runner(str(sweep(root).folder), str(number), "2", str(descriptor))
+
+
+def shard(root: Path, number: int = 0, index: int = 0) -> int:
+    """Be the worker of one shard of the first array."""
+    os.environ["HPC_SWEEP_TASK"] = str(index)
+    return worker.main([str(sweep(root).folder), str(number), "0"])
 
 
 # what must hold

@@ -13,6 +13,16 @@ import pytest
 
 from cluster.lab import ROOT, Cluster, Lab, environment
 
+DEFAULT = "accounting,cgroup"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on one cluster run one after the other in one process: a cluster has eight CPUs to pretend with."""
+    for item in items:
+        if "lab" in getattr(item, "fixturenames", ()):
+            mark = item.get_closest_marker("cluster")
+            item.add_marker(pytest.mark.xdist_group(mark.args[0] if mark else DEFAULT))
+
 
 def _missing() -> str:
     if os.geteuid() != 0:
@@ -50,7 +60,5 @@ def clusters() -> Iterator[Callable[..., Cluster]]:
 def lab(request: pytest.FixtureRequest, clusters: Callable[..., Cluster], tmp_path: Path) -> Lab:
     """A project on the cluster that the test's `cluster` mark names."""
     mark = request.node.get_closest_marker("cluster")
-    cluster = clusters(
-        mark.args[0] if mark else "accounting,cgroup", GRACE="20", KILLWAIT="5", **(mark.kwargs if mark else {})
-    )
+    cluster = clusters(mark.args[0] if mark else DEFAULT, GRACE="20", KILLWAIT="5", **(mark.kwargs if mark else {}))
     return Lab(tmp_path / "a project", cluster)

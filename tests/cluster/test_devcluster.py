@@ -66,6 +66,13 @@ def lives(pid: int) -> bool:
         return False
 
 
+def written_since(moment: float, file: Path) -> bool:
+    try:
+        return file.stat().st_mtime > moment
+    except FileNotFoundError:  # it is between two versions
+        return False
+
+
 def processes_of(folder: Path) -> dict[int, str]:
     """What runs for a cluster, by pid: known by its arguments, its environment or a file that it holds open."""
     found = {}
@@ -158,7 +165,7 @@ def test_a_node_dies_with_all_it_ran_and_comes_back(cluster: Devcluster) -> None
 def test_up_brings_back_what_died_and_keeps_the_jobs(cluster: Devcluster) -> None:
     job = cluster.started(cluster.submit("sleep 1003"))
     seen = time.time()
-    until(lambda: (cluster.folder / "state" / "job_state").stat().st_mtime > seen)  # written every five seconds
+    until(lambda: written_since(seen, cluster.folder / "state" / "job_state"))  # every five seconds
     for name in ("slurmctld", "n4"):
         os.kill(cluster.daemons()[name], signal.SIGKILL)
     until(lambda: not lives(cluster.daemons()["slurmctld"]))

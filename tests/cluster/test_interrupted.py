@@ -37,6 +37,7 @@ def steps_run_twice(lab: Lab, name: str) -> bool:
     return False
 
 
+@pytest.mark.cluster("preempt,cgroup")
 def test_a_time_limit_is_gone_on_from_and_the_bytes_are_the_same(lab: Lab) -> None:
     lab.submit(
         "name: limit\njob: selftest\nfixed: {steps: 90, step_seconds: 0.5}\naxes: {seed: [1, 2]}\n"
@@ -80,6 +81,7 @@ def test_a_preemption_with_the_users_signal_is_gone_on_from(lab: Lab) -> None:
     preempted(lab)
 
 
+@pytest.mark.cluster("preempt,cgroup")
 def test_ranks_of_two_nodes_meet_save_together_and_go_on(lab: Lab) -> None:
     shutil.copy(HERE / "meet.py", lab.root / "jobs")
     lab.submit(
@@ -103,6 +105,7 @@ def test_ranks_of_two_nodes_meet_save_together_and_go_on(lab: Lab) -> None:
     assert saved and not list((lab.root / "sweeps/ranks/scratch").glob(".ranks-*"))
 
 
+@pytest.mark.cluster("accounting", MAXARRAY="8")
 def test_cancelling_and_submitting_again(lab: Lab) -> None:
     grid = (
         "name: stopped\njob: selftest\nfixed: {steps: 400, step_seconds: 0.2}\naxes: {seed: {range: [0, 12]}}\n"
@@ -132,6 +135,7 @@ def test_arrays_are_split_and_wait_for_each_other_under_one_cap(lab: Lab) -> Non
     assert {p["state"] for p in lab.wait("split")} == {"done"}
 
 
+@pytest.mark.cluster("accounting", MAXARRAY="8")
 def test_a_grid_waits_for_the_one_it_needs(lab: Lab) -> None:
     lab.submit("name: first\njob: selftest\nfixed: {steps: 20, step_seconds: 0.2}\nresources: [{minutes: 1}]\n")
     lab.submit(
