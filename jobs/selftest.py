@@ -79,7 +79,7 @@ def _result(config: Config, loss: float, walk: random.Random) -> Result:
     bonus = 0.05 if config.model == "large" else 0.0
     predictions = np.array([walk.random() for _ in range(min(config.values, 1000))] or [0.0])
     arrays = {"predictions": np.resize(predictions, config.values)} if config.values else {}
-    return Result({"loss": loss, "accuracy": math.exp(-loss) + bonus}, arrays)
+    return Result({"loss": loss, "accuracy": min(1.0, math.exp(-loss) + bonus)}, arrays)
 
 
 def _fail(config: Config, ctx: Context) -> None:

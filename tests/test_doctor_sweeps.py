@@ -74,12 +74,10 @@ def test_many_such_folders_are_counted(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("umask", "who"),
-    [(0o002, "your group"[:0] + "everybody"), (0o000, "your group and everybody"), (0o020, "everybody")],
+    ("umask", "who"), [(0o002, "your group"), (0o000, "your group and everybody"), (0o020, "everybody")]
 )
 def test_an_open_umask(project: Project, sweep: Sweep, monkeypatch: pytest.MonkeyPatch, umask: int, who: str) -> None:
     monkeypatch.setattr(doctor_sweeps, "_umask", lambda: umask)
-    who = {0o002: "your group", 0o000: "your group and everybody", 0o020: "everybody"}[umask]
     [(mark, sentence, fix)] = found(modes, of(project))
     assert mark == "note" and sentence.endswith(f"writable by {who}") and fix.startswith("umask 022")
 
@@ -209,7 +207,7 @@ def test_what_a_killed_doctor_left(project: Project, sweep: Sweep) -> None:
     left = project.sweeps / f"{files.TEMPORARY}doctor-0a1b"
     left.mkdir()
     age(left)
-    assert found(strays, of(project))[0][1].endswith(": none 1") or "1 stray" in found(strays, of(project))[0][1]
+    assert found(strays, of(project))[0][1].endswith("(0.0 GB): none of them 1")
     found(strays, of(project, clean=True))
     assert not left.exists()
 
@@ -260,13 +258,3 @@ def test_a_stray_that_cannot_be_removed(project: Project, sweep: Sweep, monkeypa
     first, second = found(strays, of(project, clean=True))
     assert first[0] == "problem" and first[1] == "2 stray files cannot be removed"
     assert first[2] == f"rm -r {os.path.relpath(paths[0], project.root)}" and "removed 0" in second[1]
-
-
-def test_many_dumps_are_looked_through_quickly(project: Project, sweep: Sweep) -> None:
-    for k in range(64):
-        (sweep.dumps / f"{k:02x}").mkdir(parents=True)
-        for n in range(100):
-            (sweep.dumps / f"{k:02x}" / f"{n}.h5").touch()
-    began = time.monotonic()
-    found(strays, of(project))
-    assert time.monotonic() - began < 1

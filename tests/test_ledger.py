@@ -391,7 +391,7 @@ def test_dumps_are_found_by_their_point(sweep: Sweep, points: list[Point]) -> No
     (path.parent / f"{files.TEMPORARY}x.h5").write_bytes(b"half")
     (path.parent / "notes.txt").write_bytes(b"")
     (sweep.dumps / ".DS_Store").write_bytes(b"a laptop leaves these")
-    assert sweep.dump_sizes() == {points[0].id: (told["bytes"], told["mtime_ns"], path)}
+    assert sweep.dump_sizes() == {points[0].id: (told["bytes"], told["mtime_ns"], str(path))}
     assert len(sweep.strays()) == 2
 
 

@@ -159,15 +159,21 @@ def test_a_sweep_that_there_is_not(project: Project, cluster: Slurm) -> None:
     assert caught.value.hint == "the sweeps there: one"
 
 
-def test_how_late_files_show_is_the_clusters(project: Project, cluster: Slurm) -> None:
+def test_how_late_files_show_is_kept_with_the_submission(project: Project, cluster: Slurm) -> None:
     build.submit(project, build.grid(project), "devcluster", limit=1)
     sweep = project.sweep("trial")
     assert project.file_delay(sweep) == 0.0
     path = project.root / "slurm" / "devcluster.yaml"
     path.write_text(path.read_text().replace("file_delay: 0", "file_delay: 2.5"))
-    assert project.file_delay(sweep) == 2.5
+    build.submit(project, build.grid(project), "devcluster", limit=1)
     path.unlink()
-    assert project.file_delay(sweep) == 0.0  # a sweep that came from elsewhere
+    assert project.file_delay(sweep) == 2.5
+
+
+def test_a_submission_without_that_word_waits_for_no_file(tmp_path: Path, project: Project) -> None:
+    sweep = build.sweep(tmp_path, points := build.points(1))
+    build.claim(sweep, [points])
+    assert project.file_delay(sweep) == 0.0
 
 
 def test_a_sweep_without_submissions_waits_for_no_file(project: Project, tmp_path: Path) -> None:

@@ -31,6 +31,8 @@ SOURCE = "\n".join(path.read_text() for path in sorted((ROOT / "src" / "hpc_swee
 # options that are somebody else's: the scripts of slurm/devcluster, the example job, mypy, mlflow
 FOREIGN = {"--profile", "--dir", "--rate", "--epochs", "--noise", "--point", "--strict", "--backend-store-uri"}
 
+pytestmark = pytest.mark.xdist_group("readme")  # one walk for all of them
+
 
 # it is run
 

@@ -113,6 +113,13 @@ def test_lines_without_a_name_have_no_legend() -> None:
     assert b"legend" not in picture
 
 
+def test_a_line_with_fewer_seeds_is_marked_in_the_legend_where_no_panel_has_a_title() -> None:
+    short = replace(line("0.1"), n=2)
+    assert "0.1*" in texts(draw(some_curves(panels=(Panel("", (short, line("0.2"))),), columns=1)))
+    titled = texts(draw(some_curves(panels=(Panel("model=small*", (short, line("0.2"))),), columns=1)))
+    assert "0.1" in titled and "0.1*" not in titled
+
+
 def test_a_figure_of_a_job_is_the_same_every_time_too() -> None:
     def figure() -> Figure:
         made = Figure()

@@ -58,7 +58,7 @@ def test_the_first_lines_tell_the_question_the_states_and_the_failures() -> None
     found = sections.lead(state, failed(state))
     assert found[0] == Words(("S2LIF, Table 2",))
     assert found[1] == Shares((("done", 11), ("failed", 1)))
-    assert "1 point failed: 1 oom." in sentences(found)
+    assert "Failures: 1 oom." in sentences(found)
 
 
 def test_a_sweep_that_did_not_begin_has_none_done() -> None:
@@ -138,7 +138,14 @@ def test_every_main_metric_over_every_pair() -> None:
     heads = [table.title.partition(":")[0] for table in tables(found)]
     pairs = ["model and rate", "model and data", "rate and data"]
     assert heads == [f"{metric} by {pair}" for metric in ("mae", "f1") for pair in pairs]
-    assert "sample standard deviation (n − 1)" in sentences(found) and "Nothing was selected." in sentences(found)
+    assert "sample standard deviation (n − 1)" in sentences(found) and "Nothing was selected" in sentences(found)
+
+
+def test_marks_are_explained_where_there_are_some() -> None:
+    assert "A cell marked *" not in sentences(metrics())
+    assert "A cell marked *" in sentences(metrics(broken=one_failed))
+    folded = metrics(AXES, lambda v: {f"m{k}": None if k == 4 and v["seed"] else 1.0 for k in range(5)})
+    assert "A cell marked *" in sentences(folded)
 
 
 def test_lesser_metrics_are_folded_and_many_are_named() -> None:
@@ -173,7 +180,7 @@ def test_no_axes_give_a_single_row() -> None:
 def test_an_axis_too_long_for_a_table_is_averaged_and_named() -> None:
     found = metrics({"model": ["a", "b"], "trial": list(range(100))})
     assert "Axis trial has 100 values, too many for a table: it is averaged." in sentences(found)
-    assert tables(found)[0].title == "by model: mean over trial (100 values)"
+    assert tables(found)[0].title == "metrics by model: mean over trial (100 values)"
 
 
 def test_a_pair_too_long_for_a_table_is_named() -> None:

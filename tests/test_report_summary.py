@@ -84,13 +84,13 @@ def test_one_axis_gives_a_row_a_value_and_a_column_a_metric() -> None:
     assert table.columns == ["model", "mae", "f1"]
     assert [row[0] for row in table.rows] == ["a", "b"]
     assert body(table)[1] == ["0.5000 ± 0.0000", "0.2500 ± 0.0000"]
-    assert table.title == "by model: mean ± sd, n = 2 seeds"
+    assert table.title == "metrics by model: mean ± sd, n = 2 seeds"
 
 
 def test_no_axes_give_one_row() -> None:
     table = line(None, {}, lambda v: {"loss": 0.5})
-    assert (table.title, [list(r) for r in table.rows]) == ("the one point", [["all points", "0.5000"]])
-    assert line(None, {"seed": [0, 1, 2]}).title == "mean ± sd, n = 3 seeds"
+    assert (table.title, [list(r) for r in table.rows]) == ("metrics", [["all points", "0.5000"]])
+    assert line(None, {"seed": [0, 1, 2]}).title == "metrics: mean ± sd, n = 3 seeds"
 
 
 # what is missing
@@ -204,7 +204,7 @@ def test_without_a_seed_an_incomplete_average_is_not_shown() -> None:
     )  # fmt: skip
     assert body(table) == [["–*"], ["2"]]
     assert table.note == "* 2 of 3 points; 1 still running"
-    assert table.title == "by model: mean over data (3 values)"
+    assert table.title == "metrics by model: mean over data (3 values)"
 
 
 def test_what_the_grid_leaves_out_of_an_average_is_said() -> None:

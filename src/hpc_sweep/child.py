@@ -94,6 +94,7 @@ class _Child:
         self.stop = stop
         self._write = write
         self.point: str | None = None
+        self.contexts: dict[str, jobs.Context] = {}  # of the points that have begun and not ended
         self.began = time.monotonic()
 
     def say(self, event: str, **fields: Any) -> None:
@@ -142,18 +143,19 @@ class _Child:
             world_size=work.world_size,
             local_rank=work.local_rank,
         )
-        self.context = context
+        self.contexts[point] = context
         self.say("begin", at=_log_position())
         return context
 
     def _end(self, context: jobs.Context, result: jobs.Result, config: jobs.Config, job: str) -> None:
         """Write the dump of a finished point; on every rank but the first there is nothing to write."""
         context.flush()
+        assert self.point is not None
+        del self.contexts[self.point]
         if self.work.rank:
             return
         from hpc_sweep import dump
 
-        assert self.point is not None
         data = dump.pack(
             id=self.point,
             job=job,
@@ -180,8 +182,10 @@ class _Child:
             self.point, self.began = next(left, point), time.monotonic()  # so that the seconds add up to what was used
 
     def _failed(self, error: BaseException) -> int:
-        if self.point is not None:
-            self.context.flush()
+        for point, context in self.contexts.items():
+            context.flush()
+            if context is getattr(error, "context", None):
+                self.point = point
         kind = classify(error)
         frames = [
             f"{shorten(f.filename, self.work.sweep.folder.parent.parent)}:{f.lineno}  {f.line}"

@@ -168,7 +168,10 @@ def _write_h5(path: Path, take: _Take, name: str, expected: int) -> str:
 
 @contextmanager
 def _new(access: h5p.PropFAID) -> Iterator[h5f.FileID]:
-    root = h5f.create(hdf5.no_name(), h5f.ACC_TRUNC, hdf5.untimed(h5p.FILE_CREATE), access)
+    try:
+        root = h5f.create(hdf5.no_name(), h5f.ACC_TRUNC, hdf5.untimed(h5p.FILE_CREATE), access)
+    finally:
+        access.close()  # left to an exit after an error, it calls into a Python that is gone
     try:
         yield root
     finally:
@@ -194,29 +197,37 @@ def _fill(root: h5f.FileID, take: _Take, name: str, expected: int, check: Callab
         check()
 
     take.all(keep)
-    _write_tables(root, take, name, expected)
+    _write_tables(root, points, take, name, expected)
 
 
-def _write_tables(root: h5f.FileID, take: _Take, name: str, expected: int) -> None:
+def _write_tables(root: h5f.FileID, points: h5g.GroupID, take: _Take, name: str, expected: int) -> None:
     complete = f"{len(take.rows)} of {expected} points"
     hdf5.write_number(root, b"schema", tables.SCHEMA)
     hdf5.write_number(root, b"rows", len(take.rows))
     hdf5.write_number(root, b"expected", expected)
     hdf5.write_text(root, b"name", name)
     hdf5.write_text(root, b"complete", complete)
-    exact = tables.document(name, expected, take.rows).encode()
+    places = [points.links.get_info(row.id.encode()).u for row in take.rows]
+    exact = tables.document(name, expected, take.rows, places).encode()
     hdf5.write_array(root, tables.ROWS, np.frombuffer(exact, np.uint8))
-    columns = list(take.columns.items())
-    for part, start in enumerate(range(0, len(columns), tables.MOST_COLUMNS), 1):
-        table = tables.records(dict(columns[start : start + tables.MOST_COLUMNS]))
-        label = tables.TABLE if part == 1 else b"%b-%d" % (tables.TABLE, part)
-        hdf5.write_text(hdf5.write_array(root, label, table), b"complete", complete)
+    first, *others = _parts(take.columns)
+    hdf5.write_text(hdf5.write_array(root, tables.TABLE, tables.records(first)), b"complete", complete)
+    if others:
+        more = h5g.create(root, tables.MORE, None, hdf5.untimed(h5p.GROUP_CREATE))
+        for number, part in enumerate(others, 2):
+            hdf5.write_array(more, b"%b-%d" % (tables.TABLE, number), tables.records(part))
+
+
+def _parts(table: tables.Columns) -> list[tables.Columns]:
+    columns = list(table.items())
+    return [dict(columns[at : at + tables.MOST_COLUMNS]) for at in range(0, len(columns), tables.MOST_COLUMNS)]
 
 
 def _looked_at(path: Path, rows: Sequence[Row]) -> str:
     """The SHA-256 of what was written, once it reads as what was meant."""
     again = tables.read(path)
-    if again.rows != tuple(rows) or again.points != len(rows):
+    again.check()
+    if again.rows != tuple(rows):
         raise DiskError(f"{path}: what was written does not read the same", "look at the disk, then collect again")
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -24,7 +24,7 @@ from hpc_sweep.nodes import shorten
 
 LIMIT_MINUTES = 3  # it takes seconds; importing torch for the first time from a slow disk takes a minute
 QUEUE_SECONDS = 600.0
-LEAST_PATIENCE = 60.0  # how long a file is waited for after its job has ended
+LEAST_PATIENCE, FAILED_PATIENCE = 60.0, 5.0  # how long a file is waited for after its job has ended, well or not
 _LOG, _SCRIPT = "job.log", "job.sh"
 _POLL_WAITING, _POLL = 2.0, 0.5
 
@@ -44,7 +44,7 @@ def run(profile: Profile, root: Path, sweeps: Path) -> Answer:
         match = re.search(r"Submitted batch job (\d+)", told)
         if not match:
             raise SurroundingsError(f"sbatch answered {shorten(told, 200)!r}, which names no job")
-        late = _Wait(match[1], name, folder, max(LEAST_PATIENCE, 3 * profile.file_delay)).run()
+        late = _Wait(match[1], name, folder, 3 * profile.file_delay).run()
         node = parse(files.read_bytes(folder / ANSWER).decode())
     return Answer(match[1], node, time.monotonic() - began, late)
 
@@ -103,8 +103,8 @@ def _outside_of_jobs() -> dict[str, str]:
 class _Wait:
     """Waiting for the answer of one job: first for its start, then for its end, then for its file."""
 
-    def __init__(self, job: str, name: str, folder: Path, patience: float) -> None:
-        self.job, self.name, self.folder, self.patience = job, name, folder, patience
+    def __init__(self, job: str, name: str, folder: Path, delay: float) -> None:
+        self.job, self.name, self.folder, self.delay = job, name, folder, delay
         self.task: slurm.Task | None = None
         self.submitted = time.monotonic()
 
@@ -120,9 +120,10 @@ class _Wait:
             with suppress(slurm.SilentError):
                 slurm.cancel([self.job])
             raise
-        ended = time.monotonic()
+        ended, failed = time.monotonic(), self.task is not None and self.task.state not in ("RUNNING", "COMPLETED")
+        patience = max(FAILED_PATIENCE if failed else LEAST_PATIENCE, self.delay)
         while not self._seen():
-            if time.monotonic() - ended > self.patience:
+            if time.monotonic() - ended > patience:
                 raise self._failed()
             time.sleep(_POLL / 5)
         return time.monotonic() - ended
@@ -139,7 +140,7 @@ class _Wait:
         if tasks:
             self.task = tasks[0]
             return tasks[0].ended
-        return self.task is not None or time.monotonic() - self.submitted > self.patience
+        return self.task is not None or time.monotonic() - self.submitted > LEAST_PATIENCE
 
     def _waits(self) -> bool:
         return self.task is None or self.task.state in ("PENDING", "CONFIGURING")

@@ -21,6 +21,12 @@ _PATIENCE = 120.0
 SCRIPT = r"""
 import importlib, importlib.metadata, json, os, platform, socket, subprocess, sys, tempfile
 
+def packages():
+    found = {}
+    for package in importlib.metadata.distributions():  # the first of a name is the one that is imported
+        found.setdefault(package.metadata["Name"] or "without a name", package.version)
+    return found
+
 def card(line):
     name, capability, driver = (part.strip() for part in line.split(","))
     return {"name": name, "capability": float(capability), "driver": driver}
@@ -67,7 +73,7 @@ home, temporary = os.environ.get("HOME", ""), os.environ.get("TMPDIR", "/tmp")
 answer = {
     "host": os.environ.get("SLURMD_NODENAME") or socket.gethostname(),
     "python": platform.python_version(),
-    "packages": {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()},
+    "packages": packages(),
     "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
     "cards": cards(),
     "torch": torch_facts(),

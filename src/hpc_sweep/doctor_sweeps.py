@@ -123,7 +123,7 @@ def strays(case: Case) -> Iterator[Finding]:
         yield ok(f"{count} · removed {gone} stray files and folders ({size})")
         return
     by_sweep = Counter(found.values()).most_common(_MOST_NAMED)
-    where = ", ".join(f"{name or 'none'} {n}" for name, n in by_sweep)
+    where = ", ".join(f"{name or 'none of them'} {n}" for name, n in by_sweep)
     sentence = f"{count} · {len(found)} stray files and folders older than a day ({size}): {where}"
     yield note(sentence, "hpc-sweep doctor --clean")
 

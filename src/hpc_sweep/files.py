@@ -220,7 +220,7 @@ def json_bytes(value: Any) -> bytes:
     return (json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
-def read_bytes(path: Path, limit: int = 1 << 31) -> bytes:
+def read_bytes(path: Path | str, limit: int = 1 << 31) -> bytes:
     """The bytes of a plain file, never through a link, never more than `limit`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -275,21 +275,25 @@ class Appender:
 
 def read_events(data: bytes, skip: bytes | None = None) -> tuple[list[dict[str, Any]], int]:
     """The events of a file of JSON lines, and how many lines were torn; `skip` is left unparsed."""
-    events, torn = [], 0
-    prefix = b'{"event":"%s"' % skip if skip else None
-    for line in data.split(b"\n"):
-        if not line or (prefix and line.startswith(prefix)):
-            continue
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            torn += 1
-            continue
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
-            events.append(event)
-        else:
-            torn += 1
-    return events, torn
+    lines = [line for line in data.split(b"\n") if line]
+    if skip:
+        prefix = b'{"event":"%s"' % skip
+        lines = [line for line in lines if not line.startswith(prefix)]
+    try:
+        found = json.loads((b"[" + b",".join(lines) + b"]").decode())  # all at once takes a third of the time
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) != len(lines):
+        found = [_event(line) for line in lines]
+    events = [event for event in found if isinstance(event, dict) and isinstance(event.get("event"), str)]
+    return events, len(lines) - len(events)
+
+
+def _event(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def inside(root: Path, name: str) -> Path:

@@ -117,7 +117,7 @@ def _roomy() -> h5p.PropGCID:
 
 
 def _compresses(array: Array) -> bool:
-    """Whether gzip saves a tenth: tried on the first 64 kB, shuffled by byte as HDF5 does."""
+    """Whether gzip saves a quarter (noise does not): tried on the first 64 kB, shuffled by byte as HDF5 does."""
     sample = array.reshape(-1)[: max(1, _SAMPLE // array.dtype.itemsize)]
     shuffled = sample.view(np.uint8).reshape(len(sample), -1).T.tobytes()
-    return len(zlib.compress(shuffled, _GZIP)) < 0.9 * len(shuffled)
+    return len(zlib.compress(shuffled, _GZIP)) < 0.75 * len(shuffled)

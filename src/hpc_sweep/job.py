@@ -1,8 +1,7 @@
 """How a file in `jobs/` is found, and what it is given. The one module of the machine that a job imports.
 
 A job is a Python file with a `Config` (a subclass of the one here) and `run(config, ctx) -> Result`.
-It may add `run_many(configs, contexts)`, `compatible(config)`, `cost(config)`, `tables(results)` and
-`figures(results)`.
+It may add `run_many(configs, contexts)`, `compatible(config)`, `tables(results)` and `figures(results)`.
 """
 
 from __future__ import annotations
@@ -76,6 +75,10 @@ class NotFiniteError(ArithmeticError):
 
     kind = "nan"
 
+    def __init__(self, message: str, context: Context | None = None) -> None:
+        super().__init__(message)
+        self.context = context  # whose number it was, where several points run together
+
 
 class Stopped(BaseException):  # noqa: N818 - not an error: the run was asked to stop, and has saved where it was
     """Raised by `Context.checkpoint` once everything is saved; a job lets it pass."""
@@ -133,7 +136,8 @@ class Context:
                 raise ValueError(f"`{name}` cannot name a number: hpc-sweep says something else by it; `{name}_` can")
             if not math.isfinite(value):
                 others = ", ".join(f"{k} {v:.6g}" for k, v in values.items() if k != name)
-                raise NotFiniteError(f"{name} is {value} at step {step}" + (f" ({others})" if others else ""))
+                words = f"{name} is {value} at step {step}" + (f" ({others})" if others else "")
+                raise NotFiniteError(words, self)
             self.history.setdefault(name, []).append((step, value))
         self._tell(step=step, **values)
 

@@ -179,7 +179,7 @@ def _check_frozen(state: Status, code: snapshot.Snapshot) -> None:
 
 
 def _complete(resources: dict[str, Any], profile: Profile) -> dict[str, Any]:
-    return {**resources, "warn_seconds": profile.warn_seconds}
+    return {**resources, "warn_seconds": profile.warn_seconds, "file_delay": profile.file_delay}
 
 
 def _with_limit(plan: Plan, profile: Profile) -> Plan:

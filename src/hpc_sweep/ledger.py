@@ -226,7 +226,7 @@ class Sweep:
                 if submission in (None, numbers[0]) and shard in (None, numbers[1]):
                     found.append((numbers, name))
         for numbers, name in sorted(found):
-            events, torn = files.read_events(files.read_bytes(folder / name), skip=b"log")
+            events, torn = files.read_events(files.read_bytes(f"{folder}/{name}"), skip=b"log")
             yield Attempt(*numbers, tuple(events), torn)
 
     def attempt_path(self, attempt: Attempt) -> Path:
@@ -240,16 +240,19 @@ class Sweep:
     def scratch(self, point: str) -> Path:
         return self.folder / "scratch" / point
 
-    def dump_sizes(self) -> dict[str, tuple[int, int, Path]]:
+    def dump_sizes(self) -> dict[str, tuple[int, int, str]]:
         """Size, time of change (ns) and path of each dump that is there, by point."""
         found = {}
         for prefix in _names(self.dumps):
             with suppress(NotADirectoryError), os.scandir(self.dumps / prefix) as entries:
                 for entry in entries:
-                    if entry.name.endswith(".h5") and not entry.name.startswith(files.TEMPORARY):
-                        with suppress(FileNotFoundError):  # a rerun may put it aside at this moment
+                    name = entry.name
+                    if name.endswith(".h5") and not name.startswith(files.TEMPORARY):
+                        try:
                             stat = entry.stat(follow_symlinks=False)
-                            found[entry.name[:-3]] = (stat.st_size, stat.st_mtime_ns, Path(entry.path))
+                        except FileNotFoundError:  # a rerun has put it aside at this moment
+                            continue
+                        found[name[:-3]] = (stat.st_size, stat.st_mtime_ns, entry.path)
         return found
 
     def strays(self) -> list[Path]:

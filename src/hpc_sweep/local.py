@@ -171,6 +171,7 @@ class Runner:
                 worker = subprocess.Popen(
                     [*command, str(self.number), str(array)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     env=_environment(task, cards), preexec_fn=lambda: die_with_parent(runner),
+                cwd=self.sweep.folder.parents[1],
                 )  # fmt: skip
         except OSError as error:  # a full disk, too many processes: it must not end the other workers
             sys.stderr.write(f"shard {shard} was not started: {error}\n")

@@ -35,8 +35,13 @@ def choose(state: Status, only: Sequence[str], points: Sequence[str]) -> list[Po
     unknown = sorted(set(only) - {*KINDS, "damaged"})
     if unknown:
         raise InputError(f"`{unknown[0]}` is not a kind of failure", f"the kinds: {', '.join([*KINDS, 'damaged'])}")
-    chosen = [p for p in state.points if p.state in MENDABLE]
+    chosen = [p for p in state.points if mendable(p)]
     return [p for p in chosen if not only or p.kind in only or p.state in only]
+
+
+def mendable(point: PointStatus) -> bool:
+    """Whether a rerun takes it up: it ended badly, or the submission that held it came to nothing."""
+    return point.state in MENDABLE or (point.state == "new" and point.submission is not None)
 
 
 def _named(state: Status, prefix: str) -> PointStatus:

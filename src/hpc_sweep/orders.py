@@ -111,7 +111,7 @@ def from_failures(
         return launch.propose(
             sweep, profile, header, [p.point for p in state.points],
             mend.resources_for(state, profile, _unasked, wishes), root=project.root,
-            wanted=lambda s: s.point.id in chosen and s.state in mend.MENDABLE,
+            wanted=lambda s: s.point.id in chosen and mend.mendable(s),
             compatible=job.optional("compatible"), why="rerun",
         )  # fmt: skip
 

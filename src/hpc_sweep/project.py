@@ -6,9 +6,13 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hpc_sweep import cluster, ledger, slurm
+from hpc_sweep import ledger, slurm
 from hpc_sweep.errors import InputError
+
+if TYPE_CHECKING:
+    from hpc_sweep import cluster
 
 
 @dataclass(frozen=True)
@@ -31,19 +35,17 @@ class Project:
 
     def profile(self, name: str | None) -> cluster.Profile:
         """The named profile, or the first that recognises this host; `local` otherwise."""
+        from hpc_sweep import cluster  # reading YAML takes longer than most of what needs no profile
+
         profiles = cluster.load(self.root / "slurm")
         wants_name = name is None and any(p.identify.cluster_name for p in profiles.values())
         known = slurm.cluster_name() if wants_name else ""
         return cluster.choose(profiles, name, dict(os.environ), socket.gethostname(), known)
 
     def file_delay(self, sweep: ledger.Sweep) -> float:
-        """How late a file may show here that a node of the sweep's cluster has written."""
+        """How late a file may show here that a node has written: as the profile had it when it was submitted."""
         submissions = sweep.submissions()
-        if not submissions:
-            return 0.0
-        used = submissions[-1].claim.cluster
-        profiles = cluster.load(self.root / "slurm")
-        return profiles[used].file_delay if used in profiles else 0.0
+        return float(submissions[-1].claim.arrays[-1].resources.get("file_delay", 0.0)) if submissions else 0.0
 
 
 def here() -> Project:

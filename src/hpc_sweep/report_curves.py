@@ -152,7 +152,7 @@ def _curves(study: Study, plan: _Plan, runs: dict[int, dict[str, Run]], name: st
         lacking += [f"{title}{axis}{line.label} ({line.n} of {line.of})".strip() for line in short]
         lines = tuple(line for line in found if len(line.steps))
         if lines:
-            panels.append(Panel(words.one_line(title) + ("*" if short else ""), lines))
+            panels.append(Panel(words.one_line(title) + ("*" if short and title else ""), lines))
     ends = any(line.cut for panel in panels for line in panel.lines)
     columns = len({key[1] for key in plan.groups}) if len(plan.panels) == 2 else min(WIDE, len(panels))
     values = study.values[plan.lines] if plan.lines else []

@@ -73,7 +73,7 @@ def _figure(given: Curves) -> Figure:
         lines |= _draw(at, panel, style)
     for at in axes[len(given.panels) :]:
         at.remove()
-    axes[0].xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    axes[0].xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True))
     if least := _least(given):
         axes[0].set_yscale("log")
         axes[0].set_ylim(bottom=least / 2)
@@ -85,10 +85,16 @@ def _figure(given: Curves) -> Figure:
         side_by_side = max(1, min(len(shown), _LEGEND // max(8, *map(len, shown))))
         handles = [lines[label] for label in shown]
         figure.legend(
-            handles, shown, title=given.legend, loc="outside upper left", ncols=side_by_side, alignment="left",
-            handlelength=3, borderpad=0,
+            handles, [label + _mark(given, label) for label in shown], title=given.legend, handlelength=3, borderpad=0,
+            loc="outside upper left", ncols=side_by_side, alignment="left",
         )  # fmt: skip
     return figure
+
+
+def _mark(given: Curves, label: str) -> str:
+    """Beside a name in the legend, where there is no title of a panel to mark."""
+    untitled = [panel.lines for panel in given.panels if not panel.title]
+    return "*" if any(line.n < line.of for lines in untitled for line in lines if line.label == label) else ""
 
 
 def _style(given: Curves) -> Style:

@@ -47,8 +47,7 @@ def lead(state: Status, failed: Sequence[Failures]) -> list[Block]:
     blocks.append(Shares(tuple((name, counts[name]) for name in STATES if counts[name] or name == "done")))
     if failed:
         kinds = ", ".join(f"{len(f.points):,} {f.kind}" for f in failed)
-        total = sum(len(f.points) for f in failed)
-        blocks.append(Words((f"{words.plural(total, 'point')} failed: {kinds}. Cells that lack them are marked *.",)))
+        blocks.append(Words((f"Failures: {kinds}. Cells that lack these points are marked *.",)))
     return blocks
 
 
@@ -134,14 +133,19 @@ def metrics(study: Study) -> list[Block]:
         return [Words(("No metrics were collected.",))]
     shown, left = names[:MOST_METRICS], names[MOST_METRICS:]
     pairs = report_summary.pairs(study)
-    blocks: list[Block] = [Words(tuple(_reading(study)))]
-    blocks += _over_pairs(study, shown, pairs) if pairs else _over_one(study, shown)
+    tables = _over_pairs(study, shown, pairs) if pairs else _over_one(study, shown)
+    blocks: list[Block] = [Words(tuple(_reading(study, _marked(tables)))), *tables]
     if left:
         blocks.append(Words((f"{len(left)} more metrics are in results.csv: {_shortened(', '.join(left))}.",)))
     return blocks
 
 
-def _reading(study: Study) -> list[str]:
+def _marked(blocks: Iterable[Block]) -> bool:
+    """Whether some cell needs explaining."""
+    return any(b.note if isinstance(b, Table) else isinstance(b, Fold) and _marked(b.blocks) for b in blocks)
+
+
+def _reading(study: Study, marked: bool) -> list[str]:
     """How to read the tables."""
     said = []
     if study.seed:
@@ -154,10 +158,12 @@ def _reading(study: Study) -> list[str]:
             "The grid has no axis called seed: each number is one run, or the average that the title of its table "
             "names. There is no spread to show."
         )
-    said.append(
-        "A cell marked * lacks points: the line below its table says how many, and why. An average counts only what "
-        "is complete, – means that there is none. Nothing was selected."
-    )
+    if marked:
+        said.append(
+            "A cell marked * lacks points: the line below its table says how many, and why. An average counts only "
+            "what is complete, – means that there is none."
+        )
+    said.append("Nothing was selected: no value is called best, and none is left out.")
     used, paired = report_summary.usable(study), report_summary.pairs(study)
     for name in study.axes:
         if name not in used:

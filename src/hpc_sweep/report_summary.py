@@ -240,11 +240,10 @@ def line(study: Study, found: Layout, metrics: Sequence[str]) -> Table:
     show = {m: _writer(cells[m].values(), marks) for m in metrics}
     names = {key: words.value(study.values[axis][key[0]]) if axis else "all points" for key in sorted(found.groups)}
     return Table(
-        title=": ".join(part for part in (f"by {axis}" if axis else "", found.how) if part) or "the one point",
+        title=f"metrics{f' by {axis}' if axis else ''}" + (f": {found.how}" if found.how else ""),
         columns=[axis, *metrics],
         rows=[[name, *(show[m](cells[m][key]) for m in metrics)] for key, name in names.items()],
         note="\n".join(_explained(marks)),
-        across="metric",
     )
 
 

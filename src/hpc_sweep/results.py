@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5f, h5g, h5l, h5p
 
 from hpc_sweep import dump, files, headers, structure
 from hpc_sweep.errors import DamagedError, InputError
@@ -27,7 +26,7 @@ from hpc_sweep.structure import Array
 
 SCHEMA = 1
 FILE, CSV_FILE = "results.h5", "results.csv"
-POINTS, ROWS, TABLE = b"points", b"rows", b"table"
+POINTS, ROWS, TABLE, MORE = b"points", b"rows", b"table", b"more"
 MOST_COLUMNS = 1_000  # HDF5 describes a table in at most 64 kB
 
 Columns = dict[str, list[Any]]
@@ -58,11 +57,6 @@ class Results:
         """The table by column: id, axes, the rest of the configuration, metrics."""
         return columns(self.rows)
 
-    @property
-    def points(self) -> int:
-        """How many points' histories and arrays there are."""
-        return int(_child(self._file[0], POINTS).get_num_objs())
-
     def history(self, id: str) -> History:
         """Every number that the run logged, by name."""
         kept = self._read(id, lambda name: name == structure.HISTORY)
@@ -72,18 +66,25 @@ class Results:
         """Every array that the run returned."""
         return {name: dump.as_given(a) for name, a in self._read(id, lambda name: name != structure.HISTORY).items()}
 
+    def check(self) -> None:
+        """Raise DamagedError unless the histories and arrays of every row are where they should be."""
+        for row in self.rows:
+            self._read(row.id, lambda name: False)
+
     def _read(self, id: str, wanted: Callable[[str], bool]) -> dict[str, Array]:
-        if not structure.POINT_ID.match(id):
-            raise InputError(f"`{id}` is not the id of a point")
-        file, image = self._file
+        image, places = self._file
+        if id not in places:
+            raise InputError(f"{self.path} holds no point {id}")
         with _unreadable(self.path):
-            group = _child(_child(file, POINTS), id.encode())
-            links = [link for link in _links(group) if wanted(link.name.decode())]
-            return {name: stored.read(image) for name, stored in structure.arrays_of(image, links).items()}
+            _, links = structure.group(image, places[id])
+            arrays = structure.arrays_of(image, links)
+            return {name: stored.read(image) for name, stored in arrays.items() if wanted(name)}
 
     @cached_property
-    def _file(self) -> tuple[h5f.FileID, mmap.mmap]:
-        return _open(self.path)
+    def _file(self) -> tuple[mmap.mmap, dict[str, int]]:
+        image, document = _open(self.path)
+        with _unreadable(self.path):
+            return image, {row["id"]: at for row, at in zip(document["rows"], document["places"], strict=True)}
 
 
 def load(folder: Path) -> Results:
@@ -96,24 +97,17 @@ def load(folder: Path) -> Results:
 
 def read(path: Path) -> Results:
     """The rows of a `results.h5`, whatever it is called."""
-    file, image = _open(path)
-    try:
-        with _unreadable(path):
-            links = [link for link in _links(file) if link.name == ROWS]
-            document = json.loads(structure.arrays_of(image, links)[ROWS.decode()].read(image).tobytes())
-            if document["schema"] > SCHEMA:
-                raise InputError(f"{path} was written by a newer hpc-sweep", "use that one, or collect again")
-            rows = tuple(Row(**row) for row in document["rows"])
-            return Results(path, document["name"], document["expected"], rows)
-    finally:
-        file.close()
-        image.close()
+    image, document = _open(path)
+    image.close()
+    with _unreadable(path):
+        rows = tuple(Row(**row) for row in document["rows"])
+        return Results(path, document["name"], document["expected"], rows)
 
 
-def document(name: str, expected: int, rows: Iterable[Row]) -> str:
-    """The exact rows, as `results.h5` keeps them."""
+def document(name: str, expected: int, rows: Iterable[Row], places: Sequence[int]) -> str:
+    """The exact rows, as `results.h5` keeps them; `places` are those of the points' groups in it."""
     plain = [{name: getattr(row, name) for name in Row.__slots__} for row in rows]
-    return files.canonical({"schema": SCHEMA, "name": name, "expected": expected, "rows": plain})
+    return files.canonical({"schema": SCHEMA, "name": name, "expected": expected, "rows": plain, "places": places})
 
 
 def columns(rows: Sequence[Row]) -> Columns:
@@ -139,7 +133,7 @@ def csv_text(table: Columns) -> str:
 def records(table: Columns) -> Array:
     """The table as one array with a field a column; a missing number is NaN, missing text is empty."""
     fields = {name: _field(column) for name, column in table.items()}
-    array = np.empty(len(next(iter(table.values()))), [(name, field.dtype) for name, field in fields.items()])
+    array = np.empty(len(next(iter(fields.values()))), [(name, field.dtype) for name, field in fields.items()])
     for name, field in fields.items():
         array[name] = field
     return array
@@ -184,30 +178,17 @@ def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
 
 
-def _open(path: Path) -> tuple[h5f.FileID, mmap.mmap]:
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    access.set_file_locking(False, True)  # it is replaced, never changed; not every file system can lock
+def _open(path: Path) -> tuple[mmap.mmap, dict[str, Any]]:
+    """The bytes of a `results.h5`, and its exact rows; they tell where all else is, so that HDF5 is not needed."""
     with _unreadable(path):
         with open(path, "rb") as file:
             image = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        headers.root(image)
-        return h5f.open(str(path).encode(), h5f.ACC_RDONLY, access), image
-
-
-def _child(group: Any, name: bytes) -> h5g.GroupID:
-    if not group.links.exists(name) or group.links.get_info(name).type != h5l.TYPE_HARD:
-        raise InputError(f"there is no {name.decode()} in what was collected")
-    return h5g.open(group, name)
-
-
-def _links(group: Any) -> Iterator[headers.Link]:
-    """The links of a group as HDF5 tells them: a large group does not keep them in its header."""
-    kinds = {h5l.TYPE_HARD: "hard", h5l.TYPE_EXTERNAL: "external"}
-    for number in range(group.get_num_objs()):
-        name = group.get_objname_by_idx(number)
-        info = group.links.get_info(name)
-        yield headers.Link(kinds.get(info.type, "soft"), name, info.u)
+        _, links = structure.group(image, headers.root(image))
+        stored = structure.arrays_of(image, [link for link in links if link.name == ROWS])[ROWS.decode()]
+        document = json.loads(stored.read(image).tobytes())
+        if document["schema"] <= SCHEMA:
+            return image, document
+    raise InputError(f"{path} was written by a newer hpc-sweep", "use that one, or collect again")
 
 
 @contextmanager

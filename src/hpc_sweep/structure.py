@@ -100,6 +100,27 @@ def seal(image: bytes, id: str) -> bytes:
     return image + f"\nhpc-sweep point {id} sha256 {hashlib.sha256(image).hexdigest()}\n".encode()
 
 
+def group(image: Bytes, at: int) -> tuple[dict[bytes, Any], list[Link]]:
+    """The attributes and the links of a group that keeps them in its header, and nothing else in it."""
+    attributes: dict[bytes, Any] = {}
+    links: list[Link] = []
+    seen: set[int] = set()
+    for kind, _, body in headers.messages(image, at, 2 * MOST_ARRAYS):
+        if kind == headers.LINK:
+            links.append(headers.link(body))
+        elif kind == headers.ATTRIBUTE:
+            name, value = headers.attribute(body)
+            if value is None or name in attributes or len(body) > ABOUT_LIMIT + 100:
+                raise DamagedError(f"attribute `{shown(name)}` is not one text of at most {ABOUT_LIMIT:,} bytes")
+            attributes[name] = value
+        else:
+            headers.check_group(kind, body)
+            if kind in seen:
+                raise DamagedError("has a header that says things twice")
+            seen.add(kind)
+    return attributes, links
+
+
 def arrays_of(image: Bytes, links: Iterable[Link]) -> dict[str, Stored]:
     """The datasets behind these links, if each lies in this file and is of a kind that `pack` writes."""
     arrays: dict[str, Stored] = {}
@@ -155,36 +176,16 @@ def _check_bytes(data: bytes, id: str, sha256: str | None, size: int | None) -> 
 
 def _check_groups(image: bytes) -> tuple[Any, list[Link]]:
     """What the dump says of itself, and the links of its group."""
-    attributes, links = _group(image, headers.root(image))
+    attributes, links = group(image, headers.root(image))
     if attributes or len(links) != 1 or links[0].name != POINT or links[0].kind != "hard":
         raise DamagedError("is not a dump: it holds other things than one point")
-    attributes, links = _group(image, links[0].address)
+    attributes, links = group(image, links[0].address)
     if attributes.keys() != {b"schema", ABOUT}:
         raise DamagedError("has other attributes than a dump")
     if attributes[b"schema"] != SCHEMA:
         found = attributes[b"schema"]
         raise DamagedError(f"has schema {found!r}; this hpc-sweep reads {SCHEMA}", "use a newer hpc-sweep")
     return json.loads(attributes[ABOUT], parse_constant=_no_constant), links
-
-
-def _group(image: bytes, at: int) -> tuple[dict[bytes, Any], list[Link]]:
-    attributes: dict[bytes, Any] = {}
-    links: list[Link] = []
-    seen: set[int] = set()
-    for kind, _, body in headers.messages(image, at, 2 * MOST_ARRAYS):
-        if kind == headers.LINK:
-            links.append(headers.link(body))
-        elif kind == headers.ATTRIBUTE:
-            name, value = headers.attribute(body)
-            if value is None or name in attributes or len(body) > ABOUT_LIMIT + 100:
-                raise DamagedError(f"attribute `{shown(name)}` is not one text of at most {ABOUT_LIMIT:,} bytes")
-            attributes[name] = value
-        else:
-            headers.check_group(kind, body)
-            if kind in seen:
-                raise DamagedError("has a header that says things twice")
-            seen.add(kind)
-    return attributes, links
 
 
 def _check_about(about: Any, id: str) -> None:

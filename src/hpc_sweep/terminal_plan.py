@@ -162,7 +162,7 @@ def _mended(proposal: Proposal) -> list[Fact]:
     """Why the points of a rerun had ended."""
     chosen = set(proposal.chosen)
     points = proposal.state.points if proposal.state else []
-    kinds = Counter(outlook.kind_of(p) for p in points if p.point.id in chosen)
+    kinds = Counter(outlook.kind_of(p) or "not begun" for p in points if p.point.id in chosen)
     listed = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     return [("ended", listed, ""), ("code", proposal.code.label, "")]
 

@@ -38,6 +38,7 @@ class Worker:
         self.sweep = sweep
         self.claim = submission.claim
         self.place = place
+        self.array = array
         self.shard = self.claim.first_shard(array) + place.task
         self.points = self.claim.shards[self.shard]
         self.resources = self.claim.arrays[array].resources
@@ -111,10 +112,11 @@ class Worker:
         return self.sweep.closed_path(self.claim.number).exists() or self._cancelled(every=0.0)
 
     def _cancelled(self, every: float = 5.0) -> bool:
-        """Whether somebody cancelled this shard; looked up at most so often."""
+        """Whether somebody cancelled this shard, or gave its array up for lost; looked up at most so often."""
         now = time.monotonic()
         if not self.cancelled and now - self.looked_at >= every:
-            self.cancelled = self.shard in self.sweep.submission(self.claim.number).cancelled
+            told = self.sweep.submission(self.claim.number)
+            self.cancelled = self.shard in told.cancelled or "refused" in told.jobs.get(self.array, {})
             self.looked_at = now
         return self.cancelled
 

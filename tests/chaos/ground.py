@@ -191,9 +191,9 @@ def on_laptop(started: Callable[..., None] = runner) -> None:
     local.gpus = list
 
 
-def submit_locally(root: Path, started: Callable[..., None] = runner) -> int:
+def submit_locally(root: Path, started: Callable[..., None] = runner, *words: str) -> int:
     on_laptop(started)
-    return command(root, "submit", "grid.yaml", "--cluster", "local", "--yes")
+    return command(root, "submit", "grid.yaml", "--cluster", "local", "--yes", *words)
 
 
 def rerun_locally(root: Path, started: Callable[..., None] = runner) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from chaos import dying, ground
-from chaos.dying import DISK, Outcome
-from hpc_sweep import status
+from chaos.dying import DISK, Fate, Outcome
+from hpc_sweep import slurm, status
 
 LEAST = 60  # file operations of one submission, and what it asks of Slurm
 
@@ -89,3 +89,35 @@ def test_a_failing_disk(how: str, template: Path) -> None:
         dying.well(lambda: submit_again(root), folder=root)
 
     dying.every(template, ground.submit_to_slurm, check, how=how, least=LEAST, step=1 if how == "ENOSPC" else 5)
+
+
+def test_an_array_that_arrives_after_it_was_given_up_does_nothing(template: Path, undisturbed: dict[str, str]) -> None:
+    """The submitter is killed while sbatch waits for a slow controller; its user submits again at once."""
+    root = dying.copy(template, "late")
+    calm = dying.copy(template, "calm")
+    calls = dying.run(lambda: ground.submit_to_slurm(calm), folder=calm).operations
+    first = 1 + next(n for n, call in enumerate(calls) if call.startswith("sbatch"))
+    assert dying.run(lambda: ground.submit_to_slurm(root), Fate(first, "before"), folder=root).fired
+    dying.well(lambda: submit_again(root), folder=root)
+    (script,) = ground.sweep(root).logs.glob("hs-trial-000-0-*.sh")
+    job = dying.well(lambda: ground.on_slurm(root) or slurm.ask(["sbatch", str(script)]).split()[-1], folder=root)
+    assert dying.well(lambda: ground.task(root, job), folder=root) == 1
+    assert ground.told(root, "begin") == []
+    for job in ("100", "101"):
+        assert dying.well(lambda j=job: ground.task(root, j), folder=root) == 0  # type: ignore[misc]
+    assert dying.well(lambda: ground.command(root, "collect"), folder=root) == 0
+    assert ground.written(root) == undisturbed
+
+
+def test_rerun_takes_up_what_never_reached_slurm(template: Path) -> None:
+    """What the note of `status` promises of a submission whose submitter was killed."""
+
+    def check(root: Path, outcome: Outcome) -> None:
+        if not (ground.sweep(root).folder / "submissions" / "000.json").exists():
+            return
+        before = set(started(root) if ground.jobs(root) else ())
+        dying.well(lambda: ground.on_slurm(root) or ground.command(root, "rerun", "--yes"), folder=root)
+        ground.once_each(started(root), ground.ids(root))
+        assert before <= set(started(root))
+
+    dying.every(template, ground.submit_to_slurm, check, how="before", least=LEAST, step=4)
