@@ -40,7 +40,7 @@ def problems(of: Case) -> list[str]:
 def test_a_good_file_system(examined: Case) -> None:
     first, second = found(file_system, examined)
     assert first[0] == "ok" and first[1].startswith("sweeps/ on ") and "rename atomic, hard links, a safe" in first[1]
-    assert second == ("ok", "1,000 GB free, 1,000,000 files", "")
+    assert second == ("ok", "1,000 GB free, room for 1,000,000 files", "")
     assert list(examined.project.sweeps.iterdir()) == []
 
 
@@ -127,13 +127,13 @@ def test_a_file_system_that_counts_no_files(examined: Case, roomy: dict[str, int
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("{device} 400000 1000000 1100000  12 0 0", ("note", "0.6 GB free of quota, 1,000,000 files")),
+        ("{device} 400000 1000000 1100000  12 0 0", ("note", "0.6 GB free of quota, room for 1,000,000 files")),
         (
             "{device} 1000500* 1000000 1100000 6days 12 0 0",
-            ("problem", "0.0 GB free of quota, 1,000,000 files"),
+            ("problem", "0.0 GB free of quota, room for 1,000,000 files"),
         ),
-        ("{device} 400000 0 0  12 0 0", ("ok", "1,000 GB free, 1,000,000 files")),
-        ("/dev/other 9 10 10  12 0 0", ("ok", "1,000 GB free, 1,000,000 files")),
+        ("{device} 400000 0 0  12 0 0", ("ok", "1,000 GB free, room for 1,000,000 files")),
+        ("/dev/other 9 10 10  12 0 0", ("ok", "1,000 GB free, room for 1,000,000 files")),
     ],
 )
 def test_quota(

@@ -109,6 +109,6 @@ def test_a_known_hole(tmp_path: Path, installed: dict[str, str], package: str, v
 def test_plugins_that_hdf5_would_load(
     tmp_path: Path, installed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HDF5_PLUGIN_PATH", "/home/eve/plugins")
+    monkeypatch.setenv("HDF5_PLUGIN_PATH", "/home/lea/plugins")
     first = found(safety, case(tmp_path))[0]
-    assert first[0] == "note" and "/home/eve/plugins" in first[1] and first[2] == "unset HDF5_PLUGIN_PATH"
+    assert first[0] == "note" and "/home/lea/plugins" in first[1] and first[2] == "unset HDF5_PLUGIN_PATH"

@@ -192,15 +192,15 @@ def options(script: str) -> dict[str, str]:
 
 
 def test_the_job_asks_as_a_sweep_would() -> None:
-    script = text(build.profile("v100"), "hs-doctor-1", Path("/work/my sweeps/x"), Path("/work"))
+    script = text(build.profile("v100"), "hs-doctor-1", Path("/data/my sweeps/x"), Path("/data"))
     assert options(script) == {
         "job-name": "hs-doctor-1", "time": "3", "nodes": "1", "ntasks-per-node": "1", "cpus-per-task": "10",
-        "output": "/work/my sweeps/x/job.log", "chdir": "/work", "partition": "gpu_p13", "account": "abc@v100",
+        "output": "/data/my sweeps/x/job.log", "chdir": "/data", "partition": "gpu_p13", "account": "abc@v100",
         "qos": "qos_gpu-t3", "gres": "gpu:1", "constraint": "v100-32g", "hint": "nomultithread",
     }  # fmt: skip
     body = [line for line in script.splitlines() if not line.startswith("#")]
     assert body[0] == "export HPC_SWEEP_MODULES=cuda/12.6.3"
-    assert body[1] == "[ ! -e /work/slurm/env.sh ] || source /work/slurm/env.sh"
+    assert body[1] == "[ ! -e /data/slurm/env.sh ] || source /data/slurm/env.sh"
     assert body[2].startswith("nvidia-smi ") and body[3].startswith("exec ")
 
 

@@ -269,7 +269,7 @@ def test_a_task_whose_need_failed_does_not_wait_for_ever(
     submitted(sweep, cluster, [points])
     cluster.task("100_0", state, reason="DependencyNeverSatisfied")
     found = look(sweep)
-    assert found.over
+    assert found.over and found.live == frozenset()
     assert (only(found).state, only(found).kind) == ("failed", "cancelled")
     assert only(found).words == "what it needs was not done"
 
@@ -282,6 +282,20 @@ def test_tasks_cancelled_before_they_started_share_a_row_of_sacct(
     cluster.forget("sacct")
     cluster.row(id="100_[0-3%2]", name=build.array_name(sweep), state="CANCELLED by 0")
     assert [(p.state, p.kind) for p in look(sweep).points] == [("failed", "cancelled")] * 4
+
+
+def test_one_row_of_squeue_may_stand_for_all_tasks_that_never_started(
+    sweep: Sweep, points: list[Point], cluster: Slurm
+) -> None:
+    submitted(sweep, cluster, [[p] for p in points])
+    build.attempt(sweep, 0, build.begin(points[0]))
+    cluster.behave(
+        "squeue",
+        stdout=f"100|0|RUNNING|None|n1|1|{build.array_name(sweep)}\n"
+        f"100|N/A|CANCELLED|JobHeldUser||0|{build.array_name(sweep)}\n",
+    )
+    assert [(p.state, p.kind) for p in look(sweep).points] == [("running", ""), *[("failed", "cancelled")] * 3]
+    assert look(sweep).points[0].words == ""
 
 
 def test_a_workers_own_word_goes_before_slurms(sweep: Sweep, points: list[Point], cluster: Slurm) -> None:
@@ -535,6 +549,21 @@ def test_attempts_are_ordered_by_number_not_by_time(sweep: Sweep, points: list[P
 # files that show late
 
 
+def meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> list[float]:
+    """Do something while `status` waits for files; the list tells how long it would have waited."""
+    real, waited = time.sleep, []
+
+    def sleep(seconds: float) -> None:
+        if seconds < 1:
+            return real(seconds)  # the standard library, waiting for a program
+        waited.append(seconds)
+        act()
+        return None
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    return waited
+
+
 def test_a_file_that_shows_late_is_looked_for_again(
     sweep: Sweep, points: list[Point], cluster: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -542,16 +571,14 @@ def test_a_file_that_shows_late_is_looked_for_again(
     build.attempt(sweep, 0, build.begin(points[0]))
     cluster.task("100_0", "COMPLETED")
     cluster.task("100_1", "COMPLETED")
-    slept = []
 
-    def show(seconds: float) -> None:
-        slept.append(seconds)
+    def show() -> None:
         build.done(sweep, points[0])  # its line is still not to be seen
         build.finish(sweep, [points[1]], 1)
 
-    monkeypatch.setattr(status.time, "sleep", show)
+    waited = meanwhile(monkeypatch, show)
     assert build.states(look(sweep, file_delay=3.0))[:2] == ["done", "done"]
-    assert slept == [3.0]
+    assert waited == [3.0]
 
 
 def test_a_dump_that_shows_after_its_line_is_waited_for(
@@ -561,7 +588,7 @@ def test_a_dump_that_shows_after_its_line_is_waited_for(
     build.finish(sweep, points)
     path = sweep.dump_path(points[2].id)
     hidden = path.rename(path.with_suffix(".late"))
-    monkeypatch.setattr(status.time, "sleep", lambda seconds: hidden.rename(path))
+    meanwhile(monkeypatch, lambda: hidden.rename(path))
     assert build.states(look(sweep, file_delay=3.0)) == ["done"] * 4
 
 
@@ -602,11 +629,10 @@ def test_what_is_gone_is_gone_after_a_second_look(
     submitted(sweep, cluster, [points])
     build.finish(sweep, points)
     sweep.dump_path(points[1].id).unlink()
-    slept: list[float] = []
-    monkeypatch.setattr(status.time, "sleep", slept.append)
+    waited = meanwhile(monkeypatch, lambda: None)
     found = look(sweep, file_delay=2.0)
     assert (only(found, 1).state, only(found, 1).words) == ("lost", "it was done, and its dump is gone")
-    assert slept == [2.0]
+    assert waited == [2.0]
 
 
 # dumps

@@ -289,7 +289,7 @@ def report(sweep: str | None, as_json: bool) -> int:
     if as_json:
         _print_json(terminal.reported_json(found.name, written.paths, written.notes))
     else:
-        terminal.reported(screen, found.name, written.paths, written.notes)
+        terminal.reported(screen, found.name, written.paths, written.notes, written.lines)
     return OK
 
 

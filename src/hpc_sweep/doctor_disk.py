@@ -120,7 +120,7 @@ def _room(folder: Path) -> Finding:
         free = min(free, quota)
     left = f"{gigabytes(free)} free{' of quota' if quota is not None and free == quota else ''}"
     inodes = space.f_favail if space.f_files else None  # some file systems have no fixed number
-    names = f", {inodes:,} files" if inodes is not None else ""
+    names = f", room for {inodes:,} files" if inodes is not None else ""
     fix = "make room: old sweeps and checkpoints (scratch/) are the largest; collect first"
     if free < _NO_BYTES or (inodes is not None and inodes < _FEW_FILES / 10):
         return problem(f"{left}{names}: a sweep would stop in the middle", fix)

@@ -64,7 +64,7 @@ def file_delay(case: Case) -> Iterator[Finding]:
         return
     allowed = case.profile.file_delay
     if answer.late <= max(allowed, 0.1):
-        seen = f"{answer.late:.1f} s after" if answer.late > 0.1 else "by the time when"
+        seen = f"{answer.late:.1f} s after" if answer.late > 0.1 else "by the time"
         yield ok(f"new files of {answer.node.host} are seen here {seen} Slurm says that a job ended")
         return
     sentence = f"new files of {answer.node.host} are seen here {answer.late:.1f} s after Slurm says that a job ended"

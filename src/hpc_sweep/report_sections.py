@@ -163,7 +163,7 @@ def _reading(study: Study, marked: bool) -> list[str]:
             "A cell marked * lacks points: the line below its table says how many, and why. An average counts only "
             "what is complete, – means that there is none."
         )
-    said.append("Nothing was selected: no value is called best, and none is left out.")
+    said.append("Nothing was selected, and no value is called best.")
     used, paired = report_summary.usable(study), report_summary.pairs(study)
     for name in study.axes:
         if name not in used:

@@ -105,12 +105,15 @@ def after_collect(screen: Screen, outcome: Collected) -> None:
     screen.show([[], *screen.page.commands(commands)] if commands else [])
 
 
-def reported(screen: Screen, name: str, written: Sequence[Path], notes: Sequence[str] = ()) -> None:
-    """Say what was written."""
+def reported(
+    screen: Screen, name: str, written: Sequence[Path], notes: Sequence[str] = (), table: Sequence[str] = ()
+) -> None:
+    """Show the main table, and say what was written."""
     page = screen.page
     facts = [("wrote" if k == 0 else "", page.path(path), "") for k, path in enumerate(written)]
     noted = [line for note in notes for line in page.wrapped(note, "note    ")]
-    screen.show(blocks(page.titled(name, "report"), page.facts(facts, whole=True), noted))
+    main = [line for row in table for line in page.verbatim(row)]
+    screen.show(blocks(page.titled(name, "report"), main, page.facts(facts, whole=True), noted))
 
 
 def cancelled(screen: Screen, sweep: Sweep, outcome: Cancelled) -> None:

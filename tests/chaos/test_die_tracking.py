@@ -23,6 +23,7 @@ from chaos import dying, ground
 from chaos.dying import Outcome
 from hpc_sweep import gather, tracking_sql
 from hpc_sweep.project import Project
+from hpc_sweep.tracking_run import POINT_TAG, SWEEP_TAG
 
 Runs = dict[str, dict[str, Any]]
 
@@ -77,7 +78,8 @@ def tracked(root: Path) -> Runs:
     with closing(sqlite3.connect(root / "mlflow.db")) as database:
         assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         active = "SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE lifecycle_stage = 'active'"
-        keys = dict(database.execute("SELECT run_uuid, value FROM tags WHERE key IN ('hpc_sweep.point', 'hpc_sweep.key')"))
+        ours = "SELECT run_uuid, value FROM tags WHERE key IN (?, ?)"
+        keys = dict(database.execute(ours, (POINT_TAG, SWEEP_TAG)))
         runs: Runs = {}
         for run, *about in database.execute(active).fetchall():
             held: dict[str, Any] = {"about": about}
@@ -106,9 +108,127 @@ def track_again(root: Path, undisturbed: Runs) -> None:
     assert dying.well(lambda: track(root), folder=root) == [0, 0, 2]
 
 
-@pytest.mark.parametrize(("how", "least", "step"), [("before", 120, 1), ("half", 2, 1), ("ENOSPC", 120, 7)])
-def test_it_dies_at_any_statement(how: str, least: int, step: int, template: Path, undisturbed: Runs) -> None:
+FILES = ("sql", "open", "write", "fsync", "replace", "mkdir", "unlink")
+
+
+@pytest.mark.parametrize(
+    ("how", "only", "least", "step"), [("before", FILES, 55, 1), ("before", ("row",), 60, 7), ("half", ("",), 2, 1)]
+)
+def test_it_dies_at_any_statement(
+    how: str, only: tuple[str, ...], least: int, step: int, template: Path, undisturbed: Runs
+) -> None:
     def check(root: Path, outcome: Outcome) -> None:
+        assert outcome.status == -9
         track_again(root, undisturbed)
 
-    dying.every(template, track, check, how=how, least=least, step=step)
+    dying.every(template, track, check, how=how, least=least, step=step, only=only)
+
+
+def collect_to_mlflow(root: Path) -> int:
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    return ground.command(root, "collect", "--to", "mlflow")
+
+
+def test_a_full_disk_is_told_of(template: Path, undisturbed: Runs) -> None:
+    def check(root: Path, outcome: Outcome) -> None:
+        ground.refused(outcome, "ENOSPC", root)
+        track_again(root, undisturbed)
+
+    dying.every(template, collect_to_mlflow, check, how="ENOSPC", least=30, step=4)
+
+
+def limited(root: Path, size: int, action: signal.Handlers) -> list[int]:
+    """Track, while no file can grow beyond a size: the write across it is cut short, the next one ends the process."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    signal.signal(signal.SIGXFSZ, action)
+    return track(root)
+
+
+@pytest.mark.parametrize("action", [signal.SIG_DFL, signal.SIG_IGN])
+def test_it_dies_at_any_byte_of_the_database(action: signal.Handlers, template: Path, undisturbed: Runs) -> None:
+    """In the middle of SQLite's own writing: of the journal, of the pages, of a page. Ignored, it is a full disk."""
+    sizes = (template / "mlflow.db").stat().st_size
+    died = 0
+    for size in range(2000, sizes + 200_000, 20_011 if action == signal.SIG_DFL else 70_011):
+        root = dying.copy(template, f"size-{size}")
+        outcome = dying.run(partial(limited, root, size, action), folder=root)
+        died += outcome.value is None
+        assert outcome.status == (-signal.SIGXFSZ if outcome.value is None and action == signal.SIG_DFL else 0)
+        if outcome.error:
+            assert "TrackingError: " in outcome.error
+        track_again(root, undisturbed)
+        shutil.rmtree(root)
+    assert died > 5
+    assert outcome.value == [2, 0, 0]
+
+
+class _Made:
+    """Makes the database that MLflow makes, in no time."""
+
+    ready: Path
+
+    def __init__(self, uri: str, artifacts: str) -> None:
+        dying.operation("store", shutil.copyfile, self.ready, uri.removeprefix("sqlite:///"))
+        self.engine = SimpleNamespace(dispose=lambda: None)
+
+
+@pytest.mark.parametrize("how", ["before", "half", "ENOSPC", "EIO"])
+def test_it_dies_while_the_database_is_made(how: str, template: Path, undisturbed: Runs) -> None:
+    def make(root: Path) -> None:
+        _Made.ready = template / "mlflow.db"
+        sys.modules["mlflow.store.tracking.sqlalchemy_store"] = SimpleNamespace(SqlAlchemyStore=_Made)  # type: ignore[assignment]
+        tracking_sql.told_by_mlflow = lambda place: nullcontext()  # type: ignore[assignment]
+        (root / "mlflow.db").unlink(missing_ok=True)
+        tempfile.tempdir = str(root)
+        connection = tracking_sql.connect(root / "mlflow.db")
+        assert connection is not None
+        connection.close()
+
+    def check(root: Path, outcome: Outcome) -> None:
+        if outcome.error:
+            assert "DiskError: " in outcome.error
+            assert f"({how})" in outcome.error
+        if (root / "mlflow.db").exists():
+            assert (root / "mlflow.db").read_bytes() == (template / "mlflow.db").read_bytes()
+        dying.well(lambda: make(root), folder=root)
+        track_again(root, undisturbed)
+
+    dying.every(template, make, check, how=how, least=1 if how == "half" else 8)
+
+
+def through_mlflow(root: Path) -> list[int]:
+    """Track through MLflow's own client, as to a server: each of its calls is counted."""
+    from mlflow import MlflowClient
+
+    for name in ("create_experiment", "create_run", "log_batch", "log_artifact", "set_terminated", "delete_run"):
+        setattr(MlflowClient, name, _call(getattr(MlflowClient, name)))
+    return track(root, f"sqlite:///{root}/mlflow.db?timeout=20")
+
+
+def _call(real: Callable[..., Any]) -> Callable[..., Any]:
+    def call(client: Any, *args: Any, **kwargs: Any) -> Any:
+        return dying.operation("call", lambda: real(client, *args, **kwargs))
+
+    return call
+
+
+def test_it_dies_between_two_calls_of_mlflow(template: Path, tmp_path: Path) -> None:
+    """What is not whole is completed, or goes to the trash and is made anew."""
+
+    def check(root: Path, outcome: Outcome) -> None:
+        dying.well(lambda: through_mlflow(root), folder=root)
+        assert contents(root) == contents(calm)
+        assert dying.well(lambda: through_mlflow(root), folder=root) == [0, 0, 2]
+
+    def family() -> None:
+        dying.every(calm_before, through_mlflow, check, how="before", least=9, only=("call",))
+
+    calm_before, calm = (shutil.copytree(template, tmp_path / name) for name in ("p", "calm"))
+    assert dying.well(lambda: through_mlflow(calm), folder=calm) == [2, 0, 0]
+    dying.well(family, folder=tmp_path)
+
+
+def contents(root: Path) -> dict[str, Any]:
+    """What each run holds, but for the numbers that MLflow gives to runs."""
+    return {key: run["params"] for key, run in tracked(root).items()}
