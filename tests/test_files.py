@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc_sweep import files
@@ -270,6 +270,20 @@ def test_a_folder_that_cannot_be_committed_stays_partial(
     assert names(tmp_path) == [".tmp-step"]
 
 
+def test_a_folder_goes_at_once_and_with_all_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "step-1" / "deep").mkdir(parents=True)
+    (tmp_path / "step-1" / "deep" / "b").write_text("b")
+    with monkeypatch.context() as patch:
+        Faulty(patch, "unlink", errno.EIO)  # as one that is killed on the way
+        files.remove_folder(tmp_path / "step-1")
+    assert not (tmp_path / "step-1").exists()  # no reader takes the rest for the whole
+    assert all(name.startswith(files.TEMPORARY) for name in names(tmp_path))
+    (tmp_path / "step-2").mkdir()
+    files.remove_folder(tmp_path / "step-2")
+    files.remove_folder(tmp_path / "absent")
+    assert "step-2" not in names(tmp_path)
+
+
 # reading
 
 
@@ -296,20 +310,35 @@ def test_reading_has_a_limit(tmp_path: Path) -> None:
         files.read_bytes(tmp_path / "x", limit=4)
 
 
-def test_a_file_that_grows_while_it_is_read_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "x"
-    path.write_bytes(b"first")
+def test_short_reads_are_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x").write_bytes(b"0123456789")
     real = os.read
-    more = [b" second", b""]
+    monkeypatch.setattr(os, "read", lambda descriptor, count: real(descriptor, min(3, count)))
+    assert files.read_bytes(tmp_path / "x") == b"0123456789"
+
+
+@pytest.mark.parametrize("becomes", [b"0123456789 and more", b"01234", b""])
+def test_a_file_that_changes_while_it_is_read_is_read_as_far_as_it_goes(
+    becomes: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(b"0123456789")
+    real = os.read
 
     def read(descriptor: int, count: int) -> bytes:
-        data = real(descriptor, count)
-        if data and more:
-            path.write_bytes(path.read_bytes() + more.pop(0))
-        return data
+        path.write_bytes(becomes)  # after its size was looked up
+        return real(descriptor, count)
 
     monkeypatch.setattr(os, "read", read)
-    assert files.read_bytes(path) == b"first second"
+    assert becomes.startswith(files.read_bytes(path))
+    assert len(files.read_bytes(path)) >= min(10, len(becomes))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 100_000])
+def test_files_of_any_size_are_read_whole(size: int, tmp_path: Path) -> None:
+    data = bytes(k % 251 for k in range(size))
+    (tmp_path / "x").write_bytes(data)
+    assert files.read_bytes(tmp_path / "x") == data
 
 
 def test_json_comes_back(tmp_path: Path) -> None:
@@ -373,6 +402,7 @@ def test_a_file_cut_anywhere_loses_its_last_line_alone(tmp_path: Path) -> None:
         assert torn == (0 if cut == 0 or data[cut - 1 : cut] == b"\n" or cut in ends else 1), cut
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_stop_the_reader(data: bytes) -> None:
     events, torn = files.read_events(data, skip=b"log")
@@ -456,6 +486,7 @@ values = st.recursive(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(values)
 def test_canonical_text_reads_back_and_is_one_line(value: Any) -> None:
     text = files.canonical(value)
@@ -464,6 +495,7 @@ def test_canonical_text_reads_back_and_is_one_line(value: Any) -> None:
     assert "\n" not in text
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=5), st.integers(), max_size=6), st.randoms())
 def test_canonical_text_knows_no_order_of_keys(value: dict[str, int], random: Any) -> None:
     keys = list(value)

@@ -370,7 +370,7 @@ def walk(ctx: Context, steps: int) -> float:
     return value
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 59), min_size=10, max_size=10, unique=True))
 def test_a_run_interrupted_ten_times_ends_as_one_that_was_not(
     tmp_path_factory: pytest.TempPathFactory, stops: list[int]

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given as hypothesis_given
+from hypothesis import settings
 from hypothesis import strategies as st
 
 import build
@@ -89,6 +90,7 @@ def test_where_a_task_may_not_take_twice_the_time_it_gets_fewer_points() -> None
     assert again("timeout", SMALL, minutes=40.0) == {}
 
 
+@settings(deadline=None)
 @hypothesis_given(st.floats(0.01, 5000), st.integers(1, 50), st.integers(1, 3000))
 def test_a_point_that_timed_out_never_gets_less_time(minutes: float, per_shard: int, limit: int) -> None:
     profile = BARE.model_copy(update={"limits": Limits(minutes=limit)})

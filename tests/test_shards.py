@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpc_sweep.shards import MARGIN, Plan, arrange, share, time_limit
@@ -59,6 +59,7 @@ def made(kinds: list[tuple[int, int]]) -> list[P]:
     return [P(i, machine, kind, {"kind": kind}) for i, (machine, kind) in enumerate(kinds)]
 
 
+@settings(deadline=None)
 @given(machines, sizes, st.integers(1, 7), st.integers(0, 20), st.booleans())
 def test_every_point_is_in_exactly_one_shard(
     kinds: list[tuple[int, int]], per_shard: dict[int, int], max_array: int, at_once: int, together: bool
@@ -77,6 +78,7 @@ def test_every_point_is_in_exactly_one_shard(
             assert not together or len({p.kind for p in mates}) == 1
 
 
+@settings(deadline=None)
 @given(machines, sizes, st.booleans())
 def test_there_are_no_more_shards_than_it_takes(
     kinds: list[tuple[int, int]], per_shard: dict[int, int], together: bool
@@ -88,6 +90,7 @@ def test_there_are_no_more_shards_than_it_takes(
     assert len(shards(arranged(points, per_shard, compatible=compatible))) == fewest
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 60))
 def test_no_cap_is_passed(lengths: list[int], cap: int) -> None:
     plans = share([Plan({}, tuple((f"{k}-{i}",) for i in range(n))) for k, n in enumerate(lengths)], cap)
@@ -119,6 +122,7 @@ def busiest(plans: list[Plan]) -> int:
     return sum(most.values())
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 60))
 def test_a_lane_is_a_chain(lengths: list[int], cap: int) -> None:
     plans = share([Plan({}, (("x",),) * n) for n in lengths], cap)
@@ -204,6 +208,7 @@ def test_time_limits_are_plain_figures(minutes: float, limit: int) -> None:
     assert time_limit(minutes) == limit
 
 
+@settings(deadline=None)
 @given(st.floats(0, 600_000))
 def test_a_limit_is_enough_and_not_much_more(minutes: float) -> None:
     limit = time_limit(minutes)
@@ -214,6 +219,7 @@ def test_a_limit_is_enough_and_not_much_more(minutes: float) -> None:
     assert limit <= 60 or limit % 15 == 0
 
 
+@settings(deadline=None)
 @given(st.floats(0, 600_000), st.floats(0, 600_000))
 def test_more_work_never_gets_less_time(one: float, other: float) -> None:
     assert time_limit(min(one, other)) <= time_limit(max(one, other))

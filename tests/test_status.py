@@ -857,7 +857,7 @@ def test_an_array_that_was_refused_leaves_the_others(sweep: Sweep, points: list[
 
 
 def test_a_runner_that_lives_keeps_its_shards(sweep: Sweep, points: list[Point], cluster: Slurm) -> None:
-    build.claim(sweep, [[p] for p in points], cluster="local", job=None)
+    build.claim(sweep, [[p] for p in points], cluster="local", job=None, pid=build.dead_process())
     build.attempt(sweep, 0, build.begin(points[0]))
     with local.path(sweep, 0).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -869,7 +869,7 @@ def test_a_runner_that_lives_keeps_its_shards(sweep: Sweep, points: list[Point],
 
 
 def test_a_worker_that_its_runner_saw_die_lost_its_point(sweep: Sweep, points: list[Point], cluster: Slurm) -> None:
-    build.claim(sweep, [points[:2]], cluster="local", job=None)
+    build.claim(sweep, [points[:2]], cluster="local", job=None, pid=build.dead_process())
     build.attempt(sweep, 0, build.begin(points[0]))
     local.path(sweep, 0).write_text('{"event":"runner","pid":1}\n{"event":"exit","shard":0,"code":-9}\n')
     assert [(p.state, p.kind) for p in look(sweep).points[:2]] == [("lost", "lost"), ("failed", "never-started")]
@@ -882,6 +882,13 @@ def test_a_local_submission_that_was_killed_before_its_runner(
     found = look(sweep)
     assert build.states(found) == ["new"] * 4
     assert found.notes[0].startswith("submission 000 was never started; ")
+
+
+def test_a_local_submission_whose_maker_is_at_work_lives(sweep: Sweep, points: list[Point], cluster: Slurm) -> None:
+    """Its runner may have ended before the submitter has written that there is one."""
+    build.claim(sweep, [points], cluster="local", job=None)
+    local.path(sweep, 0).write_text('{"event":"runner","pid":1}\n')
+    assert build.states(look(sweep)) == ["waiting"] * 4
 
 
 def test_another_hosts_runner_is_not_judged(sweep: Sweep, points: list[Point], cluster: Slurm) -> None:

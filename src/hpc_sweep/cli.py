@@ -345,8 +345,11 @@ def run(arguments: Sequence[str]) -> int:
     except HpcSweepError as error:
         return _explain(error)
     except Exception as error:  # noqa: BLE001 - a bug of ours: say so, keep the details
-        from hpc_sweep import terminal
+        from hpc_sweep import files, terminal
 
+        told = files.not_our_fault(error)
+        if told is not None:
+            return _explain(told)
         terminal.bug(terminal.Screen(), error)
         return POINTS_FAILED
 

@@ -7,16 +7,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5f, h5fd, h5g, h5o, h5p
+from h5py import h5f, h5g, h5o, h5p
 
 from hpc_sweep import files, hdf5, structure
 from hpc_sweep import results as tables
@@ -27,7 +27,7 @@ __all__ = ["Entry", "Outcome", "Results", "Row", "collect", "load"]
 
 Progress = Callable[[int, int], None]
 
-_IN_MEMORY = 1 << 26
+_IN_MEMORY = 1 << 26  # bytes of dumps; larger results are built in a file
 _FILES_AT_ONCE, _BYTES_AT_ONCE = 100, 1 << 25
 
 
@@ -151,31 +151,17 @@ def _size(path: Path) -> int:
 def _write_h5(path: Path, take: _Take, name: str, expected: int) -> str:
     """Build results.h5 and put it in its place whole; its SHA-256. In memory, unless it is too large for that."""
     if sum(take.sizes) <= _IN_MEMORY:
-        with _new(hdf5.in_memory(step=1 << 24)) as root:
+        buffer = io.BytesIO()
+        with hdf5.new(buffer) as root:
             _fill(root, take, name, expected, lambda: None)
-            h5f.flush(root)
-            data: bytes = root.get_file_image()
+        data = buffer.getvalue()
         files.write_atomic(path, data)
         return hashlib.sha256(data).hexdigest()
     with files.growing(path) as file:
-        access = hdf5.bounded(h5p.create(h5p.FILE_ACCESS))
-        access.set_fileobj_driver(h5fd.fileobj_driver, file)
-        with _new(access) as root:
+        with hdf5.new(file) as root:
             _fill(root, take, name, expected, file.check)
         file.check()
         return _looked_at(file.path, take.rows)
-
-
-@contextmanager
-def _new(access: h5p.PropFAID) -> Iterator[h5f.FileID]:
-    try:
-        root = h5f.create(hdf5.no_name(), h5f.ACC_TRUNC, hdf5.untimed(h5p.FILE_CREATE), access)
-    finally:
-        access.close()  # left to an exit after an error, it calls into a Python that is gone
-    try:
-        yield root
-    finally:
-        root.close()
 
 
 def _fill(root: h5f.FileID, take: _Take, name: str, expected: int, check: Callable[[], None]) -> None:

@@ -146,8 +146,7 @@ def parse(text: str) -> Node:
 
 
 def _torch(told: dict[str, Any]) -> Torch:
-    lists = {"kernels": tuple(told.pop("kernels", ())), "sees": _cards(told.pop("sees", ()))}
-    return Torch(**told, **lists)
+    return Torch(kernels=tuple(told.pop("kernels", ())), sees=_cards(told.pop("sees", ())), **told)
 
 
 def _cards(told: list[dict[str, Any]]) -> tuple[Card, ...]:

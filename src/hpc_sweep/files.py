@@ -16,13 +16,14 @@ from typing import Any
 
 from hpc_sweep.errors import DiskError, InputError
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 TEMPORARY = ".tmp-"  # a stray one is a killed writer's; `doctor --clean` sweeps it
 
 _ADVICE = {
     errno.ENOSPC: "free some space, then run the same command again",
     errno.EDQUOT: "your quota is used up: delete something or ask for more, then run the same command again",
     errno.EROFS: "this file system is read-only here: use another folder",
-    errno.EACCES: "you may not write there: check the folder's owner and mode",
+    errno.EACCES: "you may not do that there: check the owner and the mode of the file and of its folder",
     errno.EMFILE: "too many open files: raise `ulimit -n`",
     errno.ENFILE: "this machine has too many open files: end what holds them, or use another machine",
     errno.EIO: "the disk or the network behind it fails: ask who looks after it, or use another folder",
@@ -31,7 +32,7 @@ _ADVICE = {
 
 def canonical(value: Any) -> str:
     """JSON with one spelling per value: the text that ids and checksums are made of."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    return _CANONICAL.encode(value)
 
 
 @contextmanager
@@ -42,9 +43,20 @@ def disk(path: Path) -> Iterator[None]:
     except FileExistsError:
         raise
     except OSError as error:
-        name = errno.errorcode.get(error.errno or 0, "error")
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise DiskError(f"{path}: {reason} ({name})", _ADVICE.get(error.errno or 0)) from error
+        raise _told(error, path) from error
+
+
+def not_our_fault(error: BaseException) -> DiskError | None:
+    """What to say of an error that nobody expected where it came, if the disk or a limit is to blame for it."""
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        return _told(error, error.filename or "this command")
+    return None
+
+
+def _told(error: OSError, where: object) -> DiskError:
+    name = errno.errorcode.get(error.errno or 0, "error")
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return DiskError(f"{where}: {reason} ({name})", _ADVICE.get(error.errno or 0))
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -84,13 +96,13 @@ def _temporary_path(path: Path) -> Path:
 class Growing:
     """A file that a library writes through, as it does through any Python file.
 
-    It keeps the first error and from then on writes nothing, without saying so: HDF5 that is told of a full disk
-    crashes when the program ends. `check` raises what was kept.
+    It keeps the first error, or an interruption, and from then on writes nothing, without saying so: HDF5 that is told
+    of a full disk crashes when the program ends. `check` raises what was kept.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
-        self.error: OSError | None = None
+        self.error: OSError | KeyboardInterrupt | None = None
         self._descriptor = descriptor
         self._at = 0
 
@@ -113,7 +125,7 @@ class Growing:
                 written = os.pwrite(self._descriptor, view, self._at)
                 self._at += written
                 view = view[written:]
-        except OSError as error:
+        except (OSError, KeyboardInterrupt) as error:
             self.error = error
         return len(data)
 
@@ -121,7 +133,7 @@ class Growing:
         try:
             if self.error is None:
                 os.ftruncate(self._descriptor, size)
-        except OSError as error:
+        except (OSError, KeyboardInterrupt) as error:
             self.error = error
         return size
 
@@ -235,10 +247,12 @@ def read_bytes(path: Path | str, limit: int = 1 << 31) -> bytes:
         size = status.st_size
         if size > limit:
             raise InputError(f"{path}: {size:,} bytes; at most {limit:,} are read")
-        chunks = []
-        while chunk := os.read(descriptor, max(size + 1, 4096)):
+        chunks, wanted, left = [], max(size + 1, 4096), size
+        while chunk := os.read(descriptor, wanted):
             chunks.append(chunk)
-            size = 0
+            left -= len(chunk)
+            if len(chunk) < wanted and left <= 0:
+                break  # the end; asking once more would take as long again
         return b"".join(chunks)
     finally:
         os.close(descriptor)

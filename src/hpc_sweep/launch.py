@@ -302,8 +302,7 @@ def start_arrays(sweep: Sweep, claim: Claim, profile: Profile, root: Path) -> No
     """Hand every array to Slurm, and write down its id before the next."""
     jobs: dict[int, dict[str, Any]] = {}
     for k, array in enumerate(claim.arrays):
-        told = sweep.submission(claim.number)
-        if told.closed or "refused" in told.jobs.get(k, {}):
+        if sweep.closed_path(claim.number).exists() or "refused" in sweep.jobs(claim.number).get(k, {}):
             raise SurroundingsError(f"submission {claim.number:03d} was given up by somebody else while it was made")
         text = script.text(profile, sweep.folder, claim, k, root, {i: j["job"] for i, j in jobs.items() if "job" in j})
         path = sweep.logs / f"{array.name}.sh"

@@ -133,10 +133,9 @@ class Sweep:
         folder, stem = self.folder / "submissions", f"{number:03d}"
         path = folder / f"{stem}.json"
         cancels = [n for n in names if n.startswith(f"{stem}.cancel-")]
-        slurm = files.read_json(folder / f"{stem}.slurm.json") if f"{stem}.slurm.json" in names else {}
         return Submission(
             claim=_read_claim(path),
-            jobs={int(k): v for k, v in slurm.items()},
+            jobs=self.jobs(number) if f"{stem}.slurm.json" in names else {},
             closed=files.read_json(folder / f"{stem}.closed.json") if f"{stem}.closed.json" in names else None,
             cancelled=frozenset(s for n in cancels for s in files.read_json(folder / n)["shards"]),
             claimed_at=path.stat().st_mtime,
@@ -148,6 +147,14 @@ class Sweep:
         document = {"schema": SCHEMA, **plain(claim)}
         text = json.dumps(document, separators=(",", ":"), allow_nan=False) + "\n"
         files.write_new(folder / f"{claim.number:03d}.json", text.encode())
+
+    def jobs(self, number: int) -> dict[int, dict[str, Any]]:
+        """What is written down of a claim's arrays, without reading the claim."""
+        try:
+            told = files.read_json(self.folder / "submissions" / f"{number:03d}.slurm.json")
+        except FileNotFoundError:
+            return {}
+        return {int(k): v for k, v in told.items()}
 
     def record_jobs(self, number: int, jobs: dict[int, dict[str, Any]]) -> None:
         """Write the Slurm ids of a claim's arrays; only the one who submits them does."""

@@ -6,10 +6,9 @@ The rows are exact (JSON, a value that is missing is None); columns of numbers a
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import mmap
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,8 @@ POINTS, ROWS, TABLE, MORE = b"points", b"rows", b"table", b"more"
 MOST_COLUMNS = 1_000  # HDF5 describes a table in at most 64 kB
 
 Columns = dict[str, list[Any]]
+
+_QUOTED = re.compile(r'[,"\r\n]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +124,8 @@ def columns(rows: Sequence[Row]) -> Columns:
 
 def csv_text(table: Columns) -> str:
     """The table as CSV. Text that a spreadsheet would take for a formula gets a quote before it."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([_cell(name) for name in table])
-    writer.writerows(zip(*[[_cell(value) for value in column] for column in table.values()], strict=True))
-    return out.getvalue()
+    columns = [[_cell(name), *map(_cell, column)] for name, column in table.items()]
+    return "".join(",".join(line) + "\n" for line in zip(*columns, strict=True))
 
 
 def records(table: Columns) -> Array:
@@ -156,7 +154,9 @@ def _cell(value: Any) -> str:
     if type(value) is float:
         return repr(value)
     text = _text(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    if isinstance(value, str) and text.startswith(("=", "+", "-", "@", "\t", "\r")):
+        text = f"'{text}"
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def _text(value: Any) -> str:

@@ -117,6 +117,7 @@ class _Shard:
     array_number: int
     index: int  # of the task in its array
     points: tuple[str, ...]
+    arriving: bool  # whether its submitter lived before Slurm was asked, and had not written the job's number yet
     attempts: list[Attempt] = field(default_factory=list)
     task: Task | None = None
     fate: str = ""  # live, dead, unreached; empty while the files alone tell that it is over
@@ -229,10 +230,13 @@ def _leave_doubt(shards: Iterable[_Shard], dumps: dict[str, Any], file_delay: fl
 def _shards(sweep: Sweep, submissions: Iterable[Submission]) -> dict[tuple[int, int], _Shard]:
     shards = {}
     for submission in submissions:
-        number = 0
-        for k, array in enumerate(submission.claim.arrays):
+        number, claim = 0, submission.claim
+        told = set(range(len(claim.arrays))) if claim.cluster == "local" and submission.jobs else set(submission.jobs)
+        at_work = len(told) < len(claim.arrays) and may_arrive(submission)
+        for k, array in enumerate(claim.arrays):
             for index, points in enumerate(array.shards):
-                shards[submission.number, number] = _Shard(submission, number, array, k, index, points)
+                arriving = at_work and k not in told
+                shards[submission.number, number] = _Shard(submission, number, array, k, index, points, arriving)
                 number += 1
     for attempt in sweep.attempts():
         shard = shards.get((attempt.submission, attempt.shard))
@@ -269,12 +273,17 @@ def _settle_local(sweep: Sweep, shards: list[_Shard]) -> list[str]:
             for shard in group:
                 shard.fate = "live"
             continue
+        path = local.path(sweep, number)
+        never = not submission.jobs and not path.exists()
+        unborn = never or path.exists() and path.stat().st_size == 0  # a runner that was born has written so
         tasks = local.tasks(sweep, submission)
         for shard in group:
             shard.task = tasks[shard.number]
             shard.fate = "dead" if shard.task.ended else "live"
-            if not submission.jobs and not local.path(sweep, number).exists():
-                shard.fate = "live" if may_arrive(submission) else "unreached"
+            if shard.arriving and unborn:
+                shard.fate = "live"
+            elif never:
+                shard.fate = "unreached"
     return notes
 
 
@@ -346,7 +355,7 @@ def _settle_gone(shard: _Shard, task: Task | None, heard: set[str] | None) -> bo
     if task is not None:
         shard.fate = "dead" if task.ended else "live"
     elif not job and not shard.attempts:
-        shard.fate = "live" if may_arrive(shard.submission) else "unreached"
+        shard.fate = "live" if shard.arriving else "unreached"
     elif age < GRACE and not shard.attempts:
         shard.fate = "live"  # not known yet is not lost
     elif heard is None or job in heard or not job or shard.number in shard.submission.cancelled:

@@ -27,7 +27,7 @@ from hpc_sweep.job import METRIC_NAME
 
 SCHEMA = 1
 LIMIT = 2_000_000_000  # bytes of all arrays of one dump together
-MOST_ARRAYS = 5_000
+MOST_ARRAYS = 1_000
 POINT = b"point"  # the group
 ABOUT = b"about"  # the attribute that holds everything but numbers in arrays
 ABOUT_LIMIT = 60_000  # HDF5 keeps an attribute in its object's header up to 64 kB
@@ -105,7 +105,7 @@ def group(image: Bytes, at: int) -> tuple[dict[bytes, Any], list[Link]]:
     attributes: dict[bytes, Any] = {}
     links: list[Link] = []
     seen: set[int] = set()
-    for kind, _, body in headers.messages(image, at, 2 * MOST_ARRAYS):
+    for kind, _, body in headers.messages(image, at, 20 * MOST_ARRAYS):
         if kind == headers.LINK:
             links.append(headers.link(body))
         elif kind == headers.ATTRIBUTE:

@@ -301,9 +301,12 @@ def main(arguments: list[str]) -> int:
             return follow(sweep, submission, place)
         worker = Worker(sweep, submission, int(array), place)
         return worker.run()
-    except HpcSweepError as error:
-        _say(error.message)
-        return error.exit_code
+    except (HpcSweepError, OSError) as error:
+        told = error if isinstance(error, HpcSweepError) else files.not_our_fault(error)
+        if told is None:
+            raise
+        _say(told.message)
+        return told.exit_code
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import build
 import pytest
+from measure import best
+
+import build
 import stubs
 from hpc_sweep import dump
 from hpc_sweep.grid import Point
 from hpc_sweep.ledger import Sweep
-from measure import best
 
 STATUS = "from hpc_sweep.cli import main; main()"
 
@@ -53,9 +54,7 @@ def finish(sweep: Sweep, number: int, shard: Sequence[Point], data: bytes) -> No
 @pytest.mark.parametrize(
     ("count", "per_shard", "target"), [(10_000, 10, 0.6), (10_000, 1, 0.6), (100_000, 10, 6.0), (100_000, 1, 6.0)]
 )
-def test_status(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, per_shard: int, target: float
-) -> None:
+def test_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, per_shard: int, target: float) -> None:
     slurm = stubs.install(tmp_path / "bin", monkeypatch)
     project = build.project(tmp_path / "project")
     with monkeypatch.context() as patch:

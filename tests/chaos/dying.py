@@ -57,6 +57,9 @@ class Fate:
     only: tuple[str, ...] = ("",)
 
 
+_CALM = Fate(0, "before")
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended: its value or its error, what it counted, whether its fate came, what it printed."""
@@ -219,8 +222,11 @@ def uncounted() -> Iterator[None]:
             _counting.asleep = before
 
 
-def run(action: Callable[[], Any], fate: Fate | None = None, *, folder: Path) -> Outcome:
-    """Do something in a forked child and wait until that child and all that it forked have ended."""
+def run(action: Callable[[], Any], fate: Fate | None = _CALM, *, folder: Path) -> Outcome:
+    """Do something in a forked child and wait until that child and all that it forked have ended.
+
+    Without a fate nothing is counted.
+    """
     log = folder / "out.log"
     reading, writing = os.pipe()
     pid = os.fork()
@@ -236,14 +242,14 @@ def run(action: Callable[[], Any], fate: Fate | None = None, *, folder: Path) ->
     words = [json.loads(line) for line in said.splitlines()]
     last: dict[str, Any] = next((w for w in words if "value" in w or "error" in w), {})
     operations = tuple(w["operation"] for w in words if "operation" in w)
-    fired = fate is not None and len(operations) >= fate.at
+    fired = fate is not None and 0 < fate.at <= len(operations)
     text = log.read_text(errors="replace")
     return Outcome(last.get("value"), last.get("error", ""), operations, fired, text, status)
 
 
 def well(action: Callable[[], Any], *, folder: Path) -> Any:
     """Do something in a forked child that nothing disturbs; its value."""
-    outcome = run(action, folder=folder)
+    outcome = run(action, None, folder=folder)
     assert not outcome.error and not outcome.status, outcome.error + outcome.text
     return outcome.value
 
@@ -257,13 +263,15 @@ def _victim(action: Callable[[], Any], fate: Fate | None, channel: int, log: Pat
         os.dup2(out, 1)
         os.dup2(out, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
-        _counting = _Counting(fate or Fate(0, "before"), channel)
+        write = os.write
+        _counting = _Counting(fate, channel) if fate else None
         try:
             value = action()
             sys.stdout.flush()
-            _counting.tell(value=value)
+            said = {"value": value}
         except BaseException:
-            _counting.tell(error=traceback.format_exc())
+            said = {"error": traceback.format_exc()}
+        write(channel, json.dumps(said).encode() + b"\n")
     finally:
         os._exit(0)
 

@@ -108,8 +108,16 @@ def with_slurm(root: Path) -> None:
 
 def jobs(root: Path) -> dict[str, dict[str, Any]]:
     """What sbatch took, by job."""
-    found = stubs.Slurm.jobs.fget  # type: ignore[attr-defined]
-    return dict(found(SimpleNamespace(folder=root / "slurm-state")))
+    return dict(stubs.Slurm.jobs.fget(_known(root)))  # type: ignore[attr-defined]
+
+
+def calls(root: Path, program: str) -> list[list[str]]:
+    """What a program of Slurm was asked."""
+    return stubs.Slurm.calls(_known(root), program)
+
+
+def _known(root: Path) -> Any:
+    return SimpleNamespace(folder=root / "slurm-state")  # a Slurm that is made already
 
 
 def on_slurm(root: Path) -> None:
