@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hpc_sweep import cluster, dump, files, job, launch, orders, status
+from hpc_sweep import cluster, dump, fates, files, job, launch, orders, status
 from hpc_sweep.grid import Point, point_id
 from hpc_sweep.job import Result
 from hpc_sweep.launch import Proposal
@@ -70,6 +70,15 @@ def submit(project: Project, path: str, cluster: str = "devcluster", **options: 
     return order.carry_out(order.propose())
 
 
+def again(project: Project, path: str) -> Claim | None:
+    """Run `submit` a second time, as a user does: nothing is started where nothing is left."""
+    from hpc_sweep import orders
+
+    order = orders.from_grid(project, path, "devcluster")
+    proposal = order.propose()
+    return order.carry_out(proposal)[1] if proposal.chosen else None
+
+
 def rerun(project: Project, name: str = "trial", **options: Any) -> tuple[Proposal, Claim]:
     """What `hpc-sweep rerun` does after its question was answered."""
     order = orders.from_failures(project, name, None, **options)
@@ -126,7 +135,7 @@ def claim(
     made = Claim(
         **{
             "number": number, "uid": UID, "job": "selftest", "sweep": sweep.told(sweep.header()),
-            "cluster": "devcluster", "by": "lea", "host": socket.gethostname(), "pid": status.own_process(),
+            "cluster": "devcluster", "by": "lea", "host": socket.gethostname(), "pid": fates.own_process(),
             "code": {**CODE, "fingerprint": code}, "why": "submit", "max_fails": 100, "at": 1_790_000_000.0,
             "arrays": tuple(
                 Array(array_name(sweep, number, k), RESOURCES, tuple(tuple(p.id for p in shard) for shard in array))
@@ -155,6 +164,43 @@ def age(sweep: Sweep, seconds: float = 3600, number: int = 0) -> None:
 def dead_process() -> str:
     """What a claim says of a submitter that lives no more."""
     return f"{os.getpid()}:1"
+
+
+# Slurm and time
+
+
+def submitted(sweep: Sweep, slurm: Slurm, *arrays: list[list[Point]], old: bool = True, **more: Any) -> None:
+    """Claim arrays that Slurm has taken as 100, 101, ..., by default an hour ago."""
+    number = more.get("number", 0)
+    claim(sweep, *arrays, **more)
+    for k, array in enumerate(arrays):
+        slurm.add(int(more.get("job") or 100) + k, array_name(sweep, number, k), len(array))
+    if old:
+        age(sweep, number=number)
+
+
+def sent(sweep: Sweep, slurm: Slurm) -> Counter[str]:
+    """How often each point was handed to Slurm, by the arrays that sbatch took."""
+    points = {a.name: [p for s in a.shards for p in s] for sub in sweep.submissions() for a in sub.claim.arrays}
+    return Counter(p for job in slurm.jobs.values() for p in points.get(job["name"], ()))
+
+
+def run_all(sweep: Sweep, slurm: Slurm, number: int = 0) -> None:
+    """Have every task of a submission end well."""
+    by_id = {p.id: p for p in sweep.points()}
+    submission = sweep.submission(number)
+    for shard, ids in enumerate(submission.claim.shards):
+        finish(sweep, [by_id[i] for i in ids], shard, submission=number)
+    for told in submission.jobs.values():
+        for index in range(told["tasks"]):
+            slurm.task(f"{told['job']}_{index}", "COMPLETED")
+
+
+def fail_all(sweep: Sweep, kind: str, node: str = "n1", number: int = 0) -> None:
+    by_id = {p.id: p for p in sweep.points()}
+    for shard, ids in enumerate(sweep.submission(number).claim.shards):
+        events = [e for i in ids for e in (begin(by_id[i]), failed(by_id[i], kind))]
+        attempt(sweep, shard, *events, end(), submission=number, node=node)
 
 
 # attempts and dumps
@@ -227,3 +273,17 @@ def proposal(
         Sweep(project.sweeps / name), profile, header, list(found), resources, root=project.root,
         wanted=lambda s: s.state == "new", **options,
     )  # fmt: skip
+
+
+# breaking
+
+
+class Killed(BaseException):
+    """The end of a process, as far as one process can play it."""
+
+
+def raiser(error: BaseException) -> Callable[..., Any]:
+    def raises(*args: Any, **more: Any) -> Any:
+        raise error
+
+    return raises

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from build import CODE, RESOURCES
-from hpc_sweep import collect, dump, files, job, results, status
+from hpc_sweep import collect, dump, fates, files, job, results, status
 from hpc_sweep.grid import point_id
 from hpc_sweep.job import History, Job
 from hpc_sweep.ledger import Array, Claim, Point, Submission, Sweep
@@ -83,7 +83,7 @@ def _claim(of: Sweep, ids: Sequence[str], gpus: int, **changes: Any) -> Claim:
     array = Array(f"hs-{of.name}-000-0", {**RESOURCES, "gpus": gpus}, tuple((id,) for id in ids))
     given: dict[str, Any] = {
         "number": 0, "uid": "0a1b2c3d", "job": "train", "sweep": {}, "cluster": "v100", "by": "lea",
-        "host": socket.gethostname(), "pid": status.own_process(), "code": code, "why": "submit", "max_fails": 100,
+        "host": socket.gethostname(), "pid": fates.own_process(), "code": code, "why": "submit", "max_fails": 100,
         "arrays": (array,), "at": AT,
     }  # fmt: skip
     return Claim(**{**given, **changes})

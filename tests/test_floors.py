@@ -18,6 +18,7 @@ SCIENCE = ROOT / "src" / "affect"
 # module that was split, whose parts may import each other, but not in a circle.
 FLOORS = (
     "cli",
+    "cli_options",
     "terminal terminal_*",
     "doctor doctor_*",
     "gather",
@@ -27,12 +28,14 @@ FLOORS = (
     "logview",
     "mend",
     "launch",
+    "sbatch",
     "script",
     "project",
     "collect",
     "results",
     "tracking tracking_*",
     "status",
+    "fates",
     "worker",
     "follower",
     "process",
@@ -158,12 +161,12 @@ def test_jobs_take_of_the_machine_what_is_theirs() -> None:
 @pytest.mark.parametrize(
     ("package", "users"),
     [
-        ("submitit", {"launch", "script"}),
+        ("submitit", {"sbatch", "script"}),
         ("mlflow", {"tracking_*"}),
         ("h5py", {"collect", "dump", "hdf5", "headers", "structure", "results"}),
         ("matplotlib", {"report", "report_figures"}),
         ("rich", {"terminal_*", "report_*"}),
-        ("click", {"cli", "by_hand"}),
+        ("click", {"cli", "cli_options", "by_hand"}),
         ("ruamel", {"compose"}),
         ("sqlite3", {"tracking_*", "doctor_mlflow"}),
         ("pickle", set()),

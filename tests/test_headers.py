@@ -136,7 +136,19 @@ def chunk(size: int = 44, mask: int = 0, rank: int = 2, index: int = 1, flags: i
     ],
 )
 def test_one_chunk_is_one_chunk(body: bytes, piece: headers.Piece | None) -> None:
-    assert headers.single_chunk(body, (5,), 8, (2, 1, 3)) == piece
+    assert headers.single_chunk(body, headers.chunk_head((5,), 8), (2, 1, 3)) == piece
+
+
+@pytest.mark.parametrize("shape", [(5,), (255,), (256,), (65_536,), (3, 70_000), (2**31, 1), (1, 1, 1, 1)])
+def test_a_chunk_begins_as_hdf5_writes_it(shape: tuple[int, ...]) -> None:
+    """In as few bytes a length as the longest needs."""
+    file = h5py.File(hdf5.no_name().decode(), "w", driver="core", backing_store=False, libver=("v110", "v110"))
+    file.create_dataset("x", shape, "i1", chunks=shape, fletcher32=True)
+    file.flush()
+    image = file.id.get_file_image()
+    file.close()
+
+    assert headers.chunk_head(shape, 1) in image
 
 
 def test_links_of_every_kind_are_told_apart() -> None:

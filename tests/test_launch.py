@@ -5,25 +5,19 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import build
-from hpc_sweep import files, launch, ledger, local, slurm, snapshot, status
+from hpc_sweep import fates, launch, ledger, local, slurm, snapshot, status
 from hpc_sweep.errors import InputError, RefusedError, SurroundingsError
-from hpc_sweep.launch import Price, SbatchTimeout
+from hpc_sweep.launch import Price
 from hpc_sweep.ledger import Claim, Sweep
 from hpc_sweep.project import Project
 from hpc_sweep.shards import Plan
 from stubs import Slurm, install
-
-
-class Killed(BaseException):
-    """The end of a process, as far as one process can play it."""
 
 
 @pytest.fixture
@@ -44,35 +38,11 @@ def sweep(project: Project) -> Sweep:
 @pytest.fixture
 def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims say that they were made by a process that lives no more."""
-    monkeypatch.setattr(status, "own_process", build.dead_process)
-
-
-def sent(sweep: Sweep, cluster: Slurm) -> Counter[str]:
-    """How often each point was handed to Slurm, by the arrays that sbatch took."""
-    points = {a.name: [p for s in a.shards for p in s] for sub in sweep.submissions() for a in sub.claim.arrays}
-    return Counter(p for job in cluster.jobs.values() for p in points.get(job["name"], ()))
+    monkeypatch.setattr(fates, "own_process", build.dead_process)
 
 
 def tree(folder: Path) -> dict[str, int]:
     return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")} if folder.exists() else {}
-
-
-def run_all(sweep: Sweep, cluster: Slurm, number: int = 0) -> None:
-    """Have every task of a submission end well."""
-    by_id = {p.id: p for p in sweep.points()}
-    submission = sweep.submission(number)
-    for shard, ids in enumerate(submission.claim.shards):
-        build.finish(sweep, [by_id[i] for i in ids], shard, submission=number)
-    for told in submission.jobs.values():
-        for index in range(told["tasks"]):
-            cluster.task(f"{told['job']}_{index}", "COMPLETED")
-
-
-def fail_all(sweep: Sweep, kind: str, node: str = "n1", number: int = 0) -> None:
-    by_id = {p.id: p for p in sweep.points()}
-    for shard, ids in enumerate(sweep.submission(number).claim.shards):
-        events = [e for i in ids for e in (build.begin(by_id[i]), build.failed(by_id[i], kind))]
-        build.attempt(sweep, shard, *events, build.end(), submission=number, node=node)
 
 
 # planning
@@ -178,7 +148,7 @@ def test_submitting_twice_starts_nothing(project: Project, sweep: Sweep, cluster
     path = build.grid(project)
     build.submit(project, path)
     assert orders.from_grid(project, path, "devcluster").propose().chosen == []
-    run_all(sweep, cluster)
+    build.run_all(sweep, cluster)
     again = orders.from_grid(project, path, "devcluster").propose()
     assert again.chosen == [] and again.tasks == 0 and not again.new_version
     assert len(cluster.calls("sbatch")) == 1
@@ -189,13 +159,13 @@ def test_failed_points_are_left_to_rerun(project: Project, sweep: Sweep, cluster
 
     path = build.grid(project)
     build.submit(project, path)
-    fail_all(sweep, "nan")
+    build.fail_all(sweep, "nan")
     assert orders.from_grid(project, path, "devcluster").propose().chosen == []
 
 
 def test_a_longer_grid_runs_what_is_new(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     build.submit(project, build.grid(project, seeds=40))
-    run_all(sweep, cluster)
+    build.run_all(sweep, cluster)
     proposal, claim = build.submit(project, build.grid(project, seeds=48))
     assert proposal.state and proposal.state.counts["done"] == 80 and proposal.state.counts["new"] == 16
     assert len(proposal.chosen) == 16
@@ -203,7 +173,7 @@ def test_a_longer_grid_runs_what_is_new(project: Project, sweep: Sweep, cluster:
     assert len(list(sweep.folder.glob("points-????????.jsonl"))) == 1
     assert claim.sweep["file"] == "sweep-001.json" and claim.number == 1
     assert sweep.header()["version"] == 1 and len(sweep.points()) == 96
-    assert set(sent(sweep, cluster).values()) == {1}
+    assert set(build.sent(sweep, cluster).values()) == {1}
     assert len(sweep.configs([sweep.points()[95].id], claim.sweep["points"])) == 1
 
 
@@ -211,7 +181,7 @@ def test_a_shorter_grid_keeps_what_is_done(project: Project, sweep: Sweep, clust
     from hpc_sweep import orders
 
     build.submit(project, build.grid(project, seeds=4))
-    run_all(sweep, cluster)
+    build.run_all(sweep, cluster)
     proposal = orders.from_grid(project, build.grid(project, seeds=2), "devcluster").propose()
     assert proposal.new_version and proposal.chosen == []
     assert proposal.state and proposal.state.counts["done"] == 4
@@ -247,8 +217,8 @@ def test_parts_add_up(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     path = build.grid(project, seeds=8)
     for _ in range(4):
         build.submit(project, path, limit=5)
-    assert sorted(sent(sweep, cluster)) == sorted(p.id for p in sweep.points())
-    assert set(sent(sweep, cluster).values()) == {1}
+    assert sorted(build.sent(sweep, cluster)) == sorted(p.id for p in sweep.points())
+    assert set(build.sent(sweep, cluster).values()) == {1}
     assert [s.number for s in sweep.submissions()] == [0, 1, 2, 3]
 
 
@@ -308,7 +278,7 @@ def test_an_array_too_long_is_split(project: Project, sweep: Sweep, cluster: Slu
     assert [t.split("--array=")[1].split("\n")[0] for t in texts] == ["0-2%3", "0-2%3", "0-1%2"]
     assert len({j["name"] for j in cluster.jobs.values()}) == 3
     assert sweep.submission(0).jobs == {k: {"job": str(100 + k), "tasks": n} for k, n in enumerate([3, 3, 2])}
-    assert set(sent(sweep, cluster).values()) == {1}
+    assert set(build.sent(sweep, cluster).values()) == {1}
 
 
 def test_arrays_share_one_cap(project: Project, cluster: Slurm) -> None:
@@ -337,11 +307,11 @@ def test_what_does_not_fit_into_the_queue_is_held_back(project: Project, sweep: 
     path = build.grid(project, seeds=4, per_shard=2)
     proposal, claim = build.submit(project, path, only=["rate=0.1", "rate=0.2"])
     assert (len(claim.shards), proposal.held_back) == (3, 2)
-    run_all(sweep, cluster)
+    build.run_all(sweep, cluster)
     cluster.task("90_0", "COMPLETED")
     proposal, claim = build.submit(project, path)
     assert (len(claim.shards), proposal.held_back) == (1, 0)
-    assert set(sent(sweep, cluster).values()) == {1} and len(sent(sweep, cluster)) == 8
+    assert set(build.sent(sweep, cluster).values()) == {1} and len(build.sent(sweep, cluster)) == 8
 
 
 def test_a_full_queue_takes_nothing(project: Project, cluster: Slurm) -> None:
@@ -350,247 +320,6 @@ def test_a_full_queue_takes_nothing(project: Project, cluster: Slurm) -> None:
     with pytest.raises(SurroundingsError, match="MaxSubmitJobs.*none of 8 points fits now"):
         build.submit(project, build.grid(project))
     assert not project.sweeps.exists()
-
-
-# sbatch refuses
-
-REFUSALS = [
-    ("Invalid partition name specified", "check `partition` in the profile"),
-    ("Invalid account or account/partition combination specified", "check `(account|partition)` in the profile"),
-    ("Requested node configuration is not available", "asks for more than any node has"),
-    ("Requested time limit is invalid (missing or exceeds some limit)", "check `limits: minutes`"),
-    ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", "limit of your account"),
-    ("Unable to contact slurm controller (connect failure)", "nothing was started"),
-    ("Access/permission denied", "nothing was started"),
-]
-
-
-@pytest.mark.parametrize(("sentence", "hint"), REFUSALS)
-def test_a_refusal_is_passed_on_and_the_claim_closed(
-    project: Project, sweep: Sweep, cluster: Slurm, sentence: str, hint: str
-) -> None:
-    import re
-
-    cluster.refuse("sbatch", f"sbatch: error: Batch job submission failed: {sentence}")
-    path = build.grid(project)
-    with pytest.raises(SurroundingsError) as caught:
-        build.submit(project, path)
-    assert caught.value.exit_code == 3 and sentence in caught.value.message
-    assert caught.value.hint and re.search(hint, caught.value.hint)
-    closed = sweep.submission(0).closed
-    assert closed and closed["why"] == "rejected" and sentence in closed["words"]
-    assert status.compute(sweep).counts["new"] == 8
-    cluster.recover("sbatch")
-    build.submit(project, path)
-    assert [s.number for s in sweep.submissions()] == [0, 1]
-    assert set(sent(sweep, cluster).values()) == {1}
-
-
-def test_the_limit_of_the_queue_at_the_first_array(project: Project, sweep: Sweep, cluster: Slurm) -> None:
-    sentence = "sbatch: error: AssocMaxSubmitJobLimit\nsbatch: error: Batch job submission failed: Job violates policy"
-    cluster.refuse("sbatch", sentence)
-    with pytest.raises(SurroundingsError, match="AssocMaxSubmitJobLimit") as caught:
-        build.submit(project, build.grid(project))
-    assert caught.value.hint and "--limit" in caught.value.hint
-
-
-@pytest.mark.parametrize("limit", ["AssocMaxSubmitJobLimit", "QOSMaxSubmitJobPerUserLimit", "AssocGrpSubmitJobsLimit"])
-def test_the_limit_of_the_queue_at_a_later_array_leaves_the_rest_for_later(
-    project: Project, sweep: Sweep, cluster: Slurm, limit: str
-) -> None:
-    cluster.config(MaxArraySize="3")
-    rule = "Batch job submission failed: Job violates accounting/QOS policy (job submit limit)"
-    cluster.refuse("sbatch", f"sbatch: error: {limit}\nsbatch: error: {rule}", first=2)
-    path = build.grid(project, seeds=4, per_shard=1)
-    build.submit(project, path)
-    jobs = sweep.submission(0).jobs
-    assert jobs[0] == {"job": "100", "tasks": 3}
-    assert limit in jobs[1]["refused"] and limit in jobs[2]["refused"]
-    assert status.compute(sweep).counts == {**dict.fromkeys(status.STATES, 0), "waiting": 3, "new": 5}
-    cluster.recover("sbatch")
-    proposal, _ = build.submit(project, path)
-    assert len(proposal.chosen) == 5
-    assert set(sent(sweep, cluster).values()) == {1} and len(sent(sweep, cluster)) == 8
-
-
-def test_another_refusal_at_a_later_array_says_what_was_taken(project: Project, sweep: Sweep, cluster: Slurm) -> None:
-    cluster.config(MaxArraySize="3")
-    cluster.refuse("sbatch", "sbatch: error: Batch job submission failed: Unspecified error", first=3)
-    with pytest.raises(SurroundingsError, match="Slurm took 2 of 3 arrays: .*Unspecified error"):
-        build.submit(project, build.grid(project, seeds=4, per_shard=1))
-    assert status.compute(sweep).counts["new"] == 2
-    assert sweep.submission(0).closed is None
-
-
-DOUBTS: dict[str, dict[str, Any]] = {
-    "hangs": {"sleep": 60},
-    "nonsense": {"stdout": "Have a nice day\n"},
-    "nothing": {},
-    "broken connection": {
-        "exit": 1,
-        "stderr": "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n",
-    },
-}
-
-
-@pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
-@pytest.mark.parametrize("how", DOUBTS)
-def test_when_nobody_knows_whether_slurm_took_it_its_name_tells(
-    project: Project, sweep: Sweep, cluster: Slurm, monkeypatch: pytest.MonkeyPatch, mortal: None, how: str, taken: bool
-) -> None:
-    monkeypatch.setattr(launch, "SBATCH_TIMEOUT", 0.5)
-    cluster.behave("sbatch", does_it=taken, **DOUBTS[how])
-    path = build.grid(project)
-    with pytest.raises(SbatchTimeout) as caught:
-        build.submit(project, path)
-    assert caught.value.hint and "by its name" in caught.value.hint
-    assert sweep.submission(0).closed is None and sweep.submission(0).jobs == {}
-    found = status.compute(sweep)
-    assert found.counts["waiting" if taken else "new"] == 8
-    cluster.recover("sbatch")
-    again(project, path)
-    assert set(sent(sweep, cluster).values()) == {1} and len(sent(sweep, cluster)) == 8
-
-
-def again(project: Project, path: str) -> Claim | None:
-    """Run `submit` a second time, as a user does: nothing is started where nothing is left."""
-    from hpc_sweep import orders
-
-    order = orders.from_grid(project, path, "devcluster")
-    proposal = order.propose()
-    return order.carry_out(proposal)[1] if proposal.chosen else None
-
-
-# killed on the way
-
-STEPS: dict[str, tuple[Any, str]] = {
-    "grid": (Sweep, "write_version"),
-    "code": (launch, "_write_code"),
-    "claim": (Sweep, "claim"),
-    "file": (files, "write_atomic"),
-    "sbatch": (launch, "_sbatch"),
-    "ids": (Sweep, "record_jobs"),
-}
-MOMENTS = [
-    *((step, 1, when) for step in ("grid", "code", "claim") for when in ("before", "after")),
-    *(("file", call, "before") for call in range(1, 7)),
-    *((step, call, when) for step in ("sbatch", "ids") for call in (1, 2) for when in ("before", "after")),
-]
-
-
-@pytest.mark.parametrize(("step", "call", "when"), MOMENTS)
-def test_killed_anywhere_and_repeated_every_point_is_sent_once(
-    project: Project, sweep: Sweep, cluster: Slurm, mortal: None, step: str, call: int, when: str
-) -> None:
-    cluster.config(MaxArraySize="2")
-    path = build.grid(project)  # two arrays of two tasks of two points
-    owner, name = STEPS[step]
-    real, calls = getattr(owner, name), 0
-
-    def fatal(*args: Any, **more: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if (calls, when) == (call, "before"):
-            raise Killed
-        result = real(*args, **more)
-        if calls == call:
-            raise Killed
-        return result
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(owner, name, fatal)
-        build.submit(project, path)
-    again(project, path)
-    assert set(sent(sweep, cluster).values()) == {1} and len(sent(sweep, cluster)) == 8
-    assert status.compute(sweep).counts["waiting"] == 8
-
-
-def test_a_claim_that_never_reached_slurm_is_given_up_by_the_next_submit(
-    project: Project, sweep: Sweep, cluster: Slurm, mortal: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = build.grid(project)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "_sbatch", raiser(Killed()))
-        with pytest.raises(Killed):
-            build.submit(project, path)
-    assert again(project, path)
-    assert sweep.submission(0).jobs == {0: {"refused": "its submitter was killed before Slurm took it", "tasks": 0}}
-    assert sweep.submission(1).jobs == {0: {"job": "100", "tasks": 4}}
-    assert "never reached" not in " ".join(status.compute(sweep).notes)
-
-
-def raiser(error: BaseException) -> Callable[..., Any]:
-    def raises(*args: Any, **more: Any) -> Any:
-        raise error
-
-    return raises
-
-
-def test_an_array_whose_id_was_never_written_is_adopted(
-    project: Project, sweep: Sweep, cluster: Slurm, mortal: None
-) -> None:
-    cluster.config(MaxArraySize="3")
-    path = build.grid(project, seeds=4, per_shard=1)
-    real = Sweep.record_jobs
-
-    def record(self: Sweep, number: int, jobs: dict[int, Any]) -> None:
-        if 1 in jobs:
-            raise Killed
-        real(self, number, jobs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sweep, "record_jobs", record)
-        with pytest.raises(Killed):
-            build.submit(project, path)
-    claim = again(project, path)
-    assert claim and [len(a.shards) for a in claim.arrays] == [2]
-    adopted = sweep.submission(0).jobs
-    assert (adopted[0]["job"], adopted[1]) == ("100", {"job": "101", "tasks": 3})
-    assert "killed" in adopted[2]["refused"]
-
-
-def test_a_submitter_that_lives_is_left_alone(project: Project, sweep: Sweep, cluster: Slurm) -> None:
-    """Another `submit` looks while the first is between its claim and sbatch."""
-    path = build.grid(project)
-    real = launch._sbatch
-    seen: list[Any] = []
-
-    def meanwhile(script: Path) -> str:
-        seen.append(again(project, path))
-        seen.append(sweep.submission(0).jobs)
-        return real(script)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "_sbatch", meanwhile)
-        build.submit(project, path)
-    assert seen == [None, {}]
-    assert sweep.submission(0).jobs == {0: {"job": "100", "tasks": 4}}
-
-
-@pytest.mark.parametrize("how", ["closed", "refused"])
-def test_a_submission_that_somebody_gave_up_is_not_gone_on_with(
-    project: Project, sweep: Sweep, cluster: Slurm, how: str
-) -> None:
-    cluster.config(MaxArraySize="3")
-    real = launch._sbatch
-
-    def meanwhile(script: Path) -> str:
-        job = real(script)
-        if how == "closed":
-            sweep.close(0, "max-fails", "5 of 8 points failed with nan")
-        return job
-
-    def record(self: Sweep, number: int, jobs: dict[int, Any]) -> None:
-        given_up = {1: {"refused": "given up", "tasks": 0}} if how == "refused" else {}
-        recorded(self, number, {**jobs, **given_up})
-
-    recorded = Sweep.record_jobs
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(launch, "_sbatch", meanwhile)
-        patch.setattr(Sweep, "record_jobs", record)
-        with pytest.raises(SurroundingsError, match="submission 000 was given up by somebody else"):
-            build.submit(project, build.grid(project, seeds=4, per_shard=1))
-    assert len(cluster.jobs) == 1
 
 
 # several at once
@@ -632,13 +361,13 @@ def test_eight_people_submit_the_same_grid(project: Project, sweep: Sweep, clust
 def test_people_submit_parts_of_a_grid(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     found = at_once(project, build.grid(project), [[f"seed={k}"] for k in range(4)])
     assert found == [("submitted", k) for k in range(4)]
-    assert set(sent(sweep, cluster).values()) == {1} and len(sent(sweep, cluster)) == 8
+    assert set(build.sent(sweep, cluster).values()) == {1} and len(build.sent(sweep, cluster)) == 8
 
 
 def test_people_submit_parts_that_overlap(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     found = at_once(project, build.grid(project), [["seed=0"], ["rate=0.1"], ["seed=0", "seed=1"], []])
     assert not [f for f in found if f[0] == "broken"]
-    assert set(sent(sweep, cluster).values()) == {1} and len(sent(sweep, cluster)) == 8
+    assert set(build.sent(sweep, cluster).values()) == {1} and len(build.sent(sweep, cluster)) == 8
 
 
 # what must be done first
@@ -665,8 +394,8 @@ def test_what_is_needed_and_whose_number_was_lost_is_waited_for(
     project: Project, cluster: Slurm, mortal: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Sweep, "record_jobs", raiser(Killed()))
-        with pytest.raises(Killed):
+        patch.setattr(Sweep, "record_jobs", build.raiser(build.Killed()))
+        with pytest.raises(build.Killed):
             build.submit(project, build.grid(project, "first"))
     _, claim = build.submit(project, build.grid(project, more=NEEDY))
     assert claim.arrays[0].after == ("100",)
@@ -674,7 +403,7 @@ def test_what_is_needed_and_whose_number_was_lost_is_waited_for(
 
 def test_what_is_needed_and_done_is_not_waited_for(project: Project, cluster: Slurm) -> None:
     build.submit(project, build.grid(project, "first"))
-    run_all(Sweep(project.sweeps / "first"), cluster)
+    build.run_all(Sweep(project.sweeps / "first"), cluster)
     _, claim = build.submit(project, build.grid(project, more=NEEDY))
     assert claim.arrays[0].after == ()
     assert "dependency" not in cluster.jobs["101"]["text"] and "invalid-dep" not in cluster.jobs["101"]["text"]
@@ -682,7 +411,7 @@ def test_what_is_needed_and_done_is_not_waited_for(project: Project, cluster: Sl
 
 def test_what_is_needed_and_failed_is_refused(project: Project, cluster: Slurm) -> None:
     build.submit(project, build.grid(project, "first"))
-    fail_all(Sweep(project.sweeps / "first"), "nan")
+    build.fail_all(Sweep(project.sweeps / "first"), "nan")
     with pytest.raises(RefusedError, match="`first`, of which 8 points are neither done nor under way") as caught:
         build.submit(project, build.grid(project, more=NEEDY))
     assert caught.value.exit_code == 4 and not (project.sweeps / "trial").exists()
@@ -705,7 +434,7 @@ def options(text: str) -> dict[str, str]:
 
 def rerun_of(project: Project, sweep: Sweep, cluster: Slurm, kind: str, **wishes: Any) -> tuple[Claim, dict[str, str]]:
     build.submit(project, build.grid(project, per_shard=1))
-    fail_all(sweep, kind, node="n3")
+    build.fail_all(sweep, kind, node="n3")
     _, claim = build.rerun(project, **wishes)
     return claim, options(cluster.jobs["101"]["text"])
 
@@ -713,7 +442,7 @@ def rerun_of(project: Project, sweep: Sweep, cluster: Slurm, kind: str, **wishes
 def test_a_rerun_is_of_what_failed(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     claim, text = rerun_of(project, sweep, cluster, "code")
     assert (claim.number, claim.why, claim.sweep["file"]) == (1, "rerun", "sweep.json")
-    assert sum(map(len, claim.shards)) == 8 and set(sent(sweep, cluster).values()) == {2}
+    assert sum(map(len, claim.shards)) == 8 and set(build.sent(sweep, cluster).values()) == {2}
     assert sorted(p.name for p in sweep.folder.glob("sweep*.json")) == ["sweep.json"]
     first = options(cluster.jobs["100"]["text"])
     assert {k for k in first if first[k] != text[k]} == {"job-name"}
@@ -723,7 +452,7 @@ def test_a_rerun_is_of_what_failed(project: Project, sweep: Sweep, cluster: Slur
 def test_memory_is_doubled_up_to_the_node(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     _, text = rerun_of(project, sweep, cluster, "host-oom")
     assert text["mem"] == "4997MB"  # twice a core's share of 4.88 GB
-    fail_all(sweep, "host-oom", number=1)
+    build.fail_all(sweep, "host-oom", number=1)
     build.rerun(project)
     assert options(cluster.jobs["102"]["text"])["mem"] == "4997MB"
 
@@ -733,7 +462,7 @@ def test_time_is_doubled_up_to_the_limit(project: Project, sweep: Sweep, cluster
     path.write_text(path.read_text() + "limits: {minutes: 40}\n")
     claim, text = rerun_of(project, sweep, cluster, "timeout")
     assert (text["time"], claim.arrays[0].resources["minutes"]) == ("30", 18)
-    fail_all(sweep, "timeout", number=1)
+    build.fail_all(sweep, "timeout", number=1)
     build.rerun(project)
     assert options(cluster.jobs["102"]["text"])["time"] == "40"
 
@@ -741,7 +470,7 @@ def test_time_is_doubled_up_to_the_limit(project: Project, sweep: Sweep, cluster
 def test_a_node_that_failed_is_kept_away_from(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     _, text = rerun_of(project, sweep, cluster, "node-fail")
     assert text["exclude"] == "n3"
-    fail_all(sweep, "node-fail", node="n4", number=1)
+    build.fail_all(sweep, "node-fail", node="n4", number=1)
     build.rerun(project)
     assert options(cluster.jobs["102"]["text"])["exclude"] == "n3,n4"
 
@@ -749,7 +478,7 @@ def test_a_node_that_failed_is_kept_away_from(project: Project, sweep: Sweep, cl
 def test_a_full_card_accumulates(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     claim, _ = rerun_of(project, sweep, cluster, "oom")
     assert claim.arrays[0].resources["accumulate"] == 2
-    fail_all(sweep, "oom", number=1)
+    build.fail_all(sweep, "oom", number=1)
     _, claim = build.rerun(project)
     assert claim.arrays[0].resources["accumulate"] == 4
 
@@ -764,7 +493,7 @@ def test_nodes_to_keep_away_from_cannot_become_a_line(
     project: Project, sweep: Sweep, cluster: Slurm, nodes: str
 ) -> None:
     build.submit(project, build.grid(project))
-    fail_all(sweep, "nan")
+    build.fail_all(sweep, "nan")
     before = tree(sweep.folder)
     if not nodes:
         build.rerun(project, exclude=nodes)
@@ -781,7 +510,7 @@ def test_nodes_to_keep_away_from_cannot_become_a_line(
 def test_frozen_refuses_other_code(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     path = build.grid(project)
     build.submit(project, path, only=["seed=0"])
-    run_all(sweep, cluster)
+    build.run_all(sweep, cluster)
     build.submit(project, path, only=["seed=1"], frozen=True)
     job = project.root / "jobs" / "selftest.py"
     job.write_text(job.read_text() + "\n# changed\n")
@@ -807,7 +536,7 @@ def test_two_sweeps_of_one_grid_share_nothing_but_ids(project: Project, cluster:
     _, one = build.submit(project, build.grid(project, "one"))
     _, two = build.submit(project, build.grid(project, "two"))
     assert one.shards == two.shards and one.uid != two.uid
-    run_all(Sweep(project.sweeps / "one"), cluster)
+    build.run_all(Sweep(project.sweeps / "one"), cluster)
     assert status.compute(Sweep(project.sweeps / "one")).counts["done"] == 8
     assert status.compute(Sweep(project.sweeps / "two")).counts["done"] == 0
     assert {a.name for a in one.arrays}.isdisjoint(a.name for a in two.arrays)
@@ -815,7 +544,7 @@ def test_two_sweeps_of_one_grid_share_nothing_but_ids(project: Project, cluster:
 
 def test_no_absolute_path_is_kept_but_in_the_script(project: Project, sweep: Sweep, cluster: Slurm) -> None:
     build.submit(project, build.grid(project))
-    run_all(sweep, cluster)
+    build.run_all(sweep, cluster)
     for path in sweep.folder.rglob("*"):
         if path.is_file() and path.suffix not in (".sh", ".zip"):
             assert str(project.root) not in path.read_text(errors="replace"), path

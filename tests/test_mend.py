@@ -143,7 +143,7 @@ def test_wishes_go_over_the_policy(sweep: Sweep, points: list[Point], cluster: S
     wished = resources(state, Wishes(mem=50.0, minutes=90.0, exclude="n9"))(points[0])
     assert (wished["mem"], wished["exclude"]) == (50.0, "n9")
     assert shards.time_limit(wished["minutes"] * wished["points_per_shard"]) == 90
-    assert {k: v for k, v in wished.items() if k not in ("mem", "minutes", "exclude")} == {
+    assert {k: v for k, v in wished.items() if k not in ("mem", "minutes", "exclude", "time")} == {
         k: v for k, v in plain.items() if k not in ("mem", "minutes")
     }
 

@@ -11,25 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hpc_sweep import __version__
+from hpc_sweep.cli_options import TARGETS, Example, as_json_, cluster_, sweep_, wait_, yes_
 from hpc_sweep.errors import INTERRUPTED, OK, POINTS_FAILED, GridError, HpcSweepError, RefusedError
 
 if TYPE_CHECKING:
     from hpc_sweep.project import Project
     from hpc_sweep.status import Status
     from hpc_sweep.terminal import Screen
-
-
-class _Example(click.Command):
-    """A command whose help ends in an example."""
-
-    def __init__(self, *args: Any, example: str = "", **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.example = example
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Example"):
-            for line in self.example.splitlines():
-                formatter.write_text(line)
 
 
 @click.group(
@@ -48,34 +36,17 @@ def cli() -> None:
     """
 
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of a screen.")
-_sweep = click.argument("sweep", required=False, shell_complete=lambda c, p, i: _sweep_names(i))
-_cluster = click.option("--cluster", metavar="PROFILE", help="A profile of slurm/ [the first that fits this host].")
-_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-_TO = click.Choice(["hdf5", "csv", "mlflow"])
-_wait = click.option("--wait", is_flag=True, help="Stay until nothing runs any more, with a progress bar.")
-
-
-def _sweep_names(incomplete: str) -> list[str]:
-    from hpc_sweep.project import here
-
-    try:
-        return sorted(p.parent.name for p in here().sweeps.glob(f"{incomplete}*/sweep.json"))
-    except HpcSweepError:
-        return []
-
-
-@cli.command(cls=_Example, example="hpc-sweep submit configs/grids/demo.yaml --wait")
+@cli.command(cls=Example, example="hpc-sweep submit configs/grids/demo.yaml --wait")
 @click.argument("grid", type=click.Path())
-@_cluster
+@cluster_
 @click.option("--dry-run", is_flag=True, help="Show the plan, its cost and the sbatch script; start nothing.")
 @click.option("--only", multiple=True, metavar="AXIS=VALUE", help="Only the points with this value; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Start at most N points.")
 @click.option("--frozen", is_flag=True, help="Refuse when points that are done ran on other code.")
 @click.option("--live", metavar="URI", help="Also send numbers to this MLflow server as they come.")
-@_yes
-@_wait
-@_json
+@yes_
+@wait_
+@as_json_
 def submit(
     grid: str, cluster: str | None, dry_run: bool, only: Sequence[str], limit: int | None, frozen: bool,
     live: str | None, yes: bool, wait: bool, as_json: bool,
@@ -136,11 +107,11 @@ def _verdict(state: Status) -> int:
     return POINTS_FAILED if any(p.state in ("failed", "lost", "damaged") for p in state.points) else OK
 
 
-@cli.command(name="status", cls=_Example, example="hpc-sweep status demo --watch")
-@_sweep
+@cli.command(name="status", cls=Example, example="hpc-sweep status demo --watch")
+@sweep_
 @click.option("--watch", is_flag=True, help="Look again every 10 seconds, until interrupted.")
 @click.option("--all", "everything", is_flag=True, help="Show every failure and every point.")
-@_json
+@as_json_
 def status_command(sweep: str | None, watch: bool, everything: bool, as_json: bool) -> int:
     """Say what is done, runs, waits and failed, and why."""
     from hpc_sweep import status, terminal
@@ -158,11 +129,11 @@ def status_command(sweep: str | None, watch: bool, everything: bool, as_json: bo
     return _verdict(state)
 
 
-@cli.command(cls=_Example, example="hpc-sweep log 3fa9c1 -f")
+@cli.command(cls=Example, example="hpc-sweep log 3fa9c1 -f")
 @click.argument("point")
 @click.option("--sweep", metavar="SWEEP", help="The sweep that the point belongs to [the newest].")
 @click.option("-f", "--follow", is_flag=True, help="Go on printing until the point ends.")
-@_json
+@as_json_
 def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
     """Show the last attempt of POINT: its curve and its last words."""
     from hpc_sweep import status, terminal
@@ -185,8 +156,8 @@ def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
     return OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep rerun demo --only timeout --time 3:00")
-@_sweep
+@cli.command(cls=Example, example="hpc-sweep rerun demo --only timeout --time 3:00")
+@sweep_
 @click.argument("points", nargs=-1)
 @click.option("--failed", is_flag=True, help="All that failed, is lost or is damaged (the default).")
 @click.option("--only", multiple=True, metavar="KIND", help="Only failures of this kind; may be repeated.")
@@ -196,9 +167,9 @@ def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
 @click.option("--set", "set_", multiple=True, metavar="KEY=VALUE", hidden=True)
 @click.option("--cluster", metavar="PROFILE", help="A profile of slurm/ [the one used last].")
 @click.option("--dry-run", is_flag=True, help="Show what would run again; start nothing.")
-@_yes
-@_wait
-@_json
+@yes_
+@wait_
+@as_json_
 def rerun(
     sweep: str | None, points: Sequence[str], failed: bool, only: Sequence[str], mem: float | None, time_: str | None,
     exclude: str | None, set_: Sequence[str], cluster: str | None, dry_run: bool, yes: bool, wait: bool, as_json: bool,
@@ -222,13 +193,13 @@ def rerun(
     return _go(screen, project, order, dry_run=dry_run, yes=yes, wait=wait, as_json=as_json)
 
 
-@cli.command(cls=_Example, example="hpc-sweep cancel demo --only model=large")
-@_sweep
+@cli.command(cls=Example, example="hpc-sweep cancel demo --only model=large")
+@sweep_
 @click.option(
     "--only", multiple=True, metavar="AXIS=VALUE", help="Only points with this value, or `running`, `waiting`."
 )
-@_yes
-@_json
+@yes_
+@as_json_
 def cancel(sweep: str | None, only: Sequence[str], yes: bool, as_json: bool) -> int:
     """Stop what runs and waits; finished points stay."""
     from hpc_sweep import orders, terminal
@@ -245,11 +216,11 @@ def cancel(sweep: str | None, only: Sequence[str], yes: bool, as_json: bool) -> 
     return OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep collect demo --to mlflow")
-@_sweep
-@click.option("--to", type=_TO, default="hdf5", help="Table and HDF5 file, table alone, or both and MLflow.  [hdf5]")
+@cli.command(cls=Example, example="hpc-sweep collect demo --to mlflow")
+@sweep_
+@click.option("--to", type=TARGETS, default="hdf5", help="Table and HDF5 file, the table alone, or MLflow too.  [hdf5]")
 @click.option("--uri", metavar="URI", help="MLflow's address [MLFLOW_TRACKING_URI, or sqlite in the project].")
-@_json
+@as_json_
 def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
     """Gather finished points into one table, one HDF5 file, and MLflow."""
     from hpc_sweep import gather, terminal, tracking
@@ -276,9 +247,9 @@ def collect(sweep: str | None, to: str, uri: str | None, as_json: bool) -> int:
     return POINTS_FAILED if outcome.damaged or outcome.failed else OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep report demo")
-@_sweep
-@_json
+@cli.command(cls=Example, example="hpc-sweep report demo")
+@sweep_
+@as_json_
 def report(sweep: str | None, as_json: bool) -> int:
     """Collect, and write a report: tables, curves, cost, failures."""
     from hpc_sweep import gather, terminal
@@ -293,11 +264,11 @@ def report(sweep: str | None, as_json: bool) -> int:
     return OK
 
 
-@cli.command(cls=_Example, example="hpc-sweep doctor --cluster v100")
-@_cluster
+@cli.command(cls=Example, example="hpc-sweep doctor --cluster v100")
+@cluster_
 @click.option("--clean", is_flag=True, help="Remove what killed writers left behind.")
 @click.option("--job", is_flag=True, help="Also run a one-minute job that looks at a compute node.")
-@_json
+@as_json_
 def doctor(cluster: str | None, clean: bool, job: bool, as_json: bool) -> int:
     """Check this machine, the cluster and the project."""
     from hpc_sweep import doctor as checks

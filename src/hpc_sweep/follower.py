@@ -20,7 +20,7 @@ def follow(sweep: Sweep, submission: Submission, place: Place) -> int:
             for event in events:
                 if event["event"] == "failed":
                     failure = told(event["kind"], event["words"])
-            if ranks.failures():
+            if ranks.failures() or warnings.final:
                 process.kill_in(5.0)
         code, death = process.ended()
         warnings.watch(None)

@@ -29,7 +29,7 @@ _FLAGS = 0b101  # that a message is constant, that it is not to be shared
 _MESSAGE = struct.Struct("<BHB")
 _PAIR = struct.Struct("<QQ")
 _ATTRIBUTE = struct.Struct("<BBHHHB")
-_SINGLE_CHUNK = struct.Struct("<BQIQ")
+_CHUNK = struct.Struct("<QIQ")
 _NOWHERE = b"\xff" * 8
 _SUPERBLOCK = b"\x89HDF\r\n\x1a\n\x03\x08\x08\0" + bytes(8) + _NOWHERE
 _ROOT = slice(36, 44)
@@ -208,15 +208,19 @@ def compact(at: int, body: bytes) -> Piece | None:
     return Piece(at + 4, at + len(body), ())
 
 
-def single_chunk(body: bytes, lengths: tuple[int, ...], itemsize: int, used: tuple[int, ...]) -> Piece | None:
-    """The data of an array that lies in one filtered chunk; None if it lies in any other way."""
-    version, kind, flags, rank, width = body[:5]
-    end = 5 + rank * width
-    if (version, kind, flags, rank) != (4, 2, 2, len(lengths) + 1) or len(body) != end + _SINGLE_CHUNK.size:
+def chunk_head(lengths: tuple[int, ...], itemsize: int) -> bytes:
+    """How the layout begins of an array that lies in one filtered chunk."""
+    sides = (*lengths, itemsize)
+    width = -(-max(sides).bit_length() // 8)
+    return bytes([4, 2, 2, len(sides), width]) + b"".join(n.to_bytes(width, "little") for n in sides) + b"\1"
+
+
+def single_chunk(body: bytes, head: bytes, used: tuple[int, ...]) -> Piece | None:
+    """The data of an array whose layout begins like that; None if it lies in any other way."""
+    if not body.startswith(head) or len(body) != len(head) + _CHUNK.size:
         return None
-    chunk = tuple(int.from_bytes(body[at : at + width], "little") for at in range(5, end, width))
-    index, size, mask, address = _SINGLE_CHUNK.unpack_from(body, end)
-    if index != 1 or chunk != (*lengths, itemsize) or size <= 4 or mask >> len(used) or mask >> (len(used) - 1):
+    size, mask, address = _CHUNK.unpack_from(body, len(head))
+    if size <= 4 or mask >> (len(used) - 1):  # HDF5 takes the checksum's four bytes away unseen; it is never left out
         return None
-    kept = tuple(number for place, number in enumerate(used) if not mask >> place & 1)
+    kept = tuple(number for place, number in enumerate(used) if not mask >> place & 1) if mask else used
     return Piece(address, address + size, kept)

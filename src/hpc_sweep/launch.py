@@ -5,13 +5,9 @@ Refuses to run a point that is done or in flight, and to pass anything to a shel
 
 from __future__ import annotations
 
-import contextlib
 import getpass
-import io
 import os
-import re
 import socket
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,19 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpc_sweep import files, local, script, shards, slurm, snapshot, status
+from hpc_sweep import fates, files, local, sbatch, script, shards, slurm, snapshot, status
 from hpc_sweep.cluster import Profile
 from hpc_sweep.errors import RefusedError, SurroundingsError
 from hpc_sweep.ledger import Array, Claim, Submission, Sweep
 from hpc_sweep.shards import Plan
 from hpc_sweep.status import Status
 
-SBATCH_TIMEOUT = 60.0
 LEAST_FAILS = 5
-_TOO_MANY = re.compile(r"(Assoc|QOS)\w*SubmitJob")
-# what sbatch says when the connection broke: the controller may have taken the array all the same
-_UNSURE = re.compile(r"timed out|Zero Bytes|Connection reset|Transport endpoint|Unexpected message", re.IGNORECASE)
-_FINDS = "`hpc-sweep status` finds the array by its name if Slurm did take it"
 _ENVIRONMENT = "slurm/env.sh"
 
 
@@ -153,7 +144,7 @@ def propose(
             f"you may have no more tasks in the queue (MaxSubmitJobs): none of {len(chosen)} points fits now",
             "run the same command again when some of your tasks have ended",
         )
-    number = len(state.submissions) if state else 0
+    number = state.submissions[-1].number + 1 if state and state.submissions else 0
     after = _needs(sweep, grid.get("needs", ()), profile) if chosen else ()
     most = (max_fails or _default_max_fails)(len(chosen))
     return Proposal(
@@ -183,7 +174,7 @@ def _complete(resources: dict[str, Any], profile: Profile) -> dict[str, Any]:
 
 
 def _with_limit(plan: Plan, profile: Profile) -> Plan:
-    limit = plan.minutes
+    limit = int(plan.resources.get("time") or plan.minutes)  # a time that was wished for is for the task
     if profile.limits.minutes:
         limit = min(limit, int(profile.limits.minutes))
     warn = min(int(profile.warn_seconds), limit * 60 // 3)
@@ -250,7 +241,7 @@ def submit(proposal: Proposal, root: Path) -> Claim:
     if profile.scheduler == "local":
         _start_local(sweep, claim, profile, proposal.code)
     else:
-        start_arrays(sweep, claim, profile, root)
+        sbatch.start_arrays(sweep, claim, profile, root)
     return claim
 
 
@@ -283,7 +274,7 @@ def draft(proposal: Proposal, told: dict[str, str]) -> Claim:
     )
     return Claim(
         number=number, uid=uid, job=proposal.grid["job"], sweep=told, cluster=proposal.profile.name,
-        by=getpass.getuser(), host=socket.gethostname(), pid=status.own_process(), code=proposal.code.record(),
+        by=getpass.getuser(), host=socket.gethostname(), pid=fates.own_process(), code=proposal.code.record(),
         why=proposal.why, max_fails=proposal.max_fails, arrays=arrays, live_tracking=proposal.live_tracking,
         at=round(time.time(), 3),
     )  # fmt: skip
@@ -293,89 +284,9 @@ def _start_local(sweep: Sweep, claim: Claim, profile: Profile, code: snapshot.Sn
     path = str(sweep.code / f"{code.fingerprint}.zip")
     inherited = os.environ.get("PYTHONPATH")
     parts = [path, f"{path}/src"] + ([inherited] if inherited else [])
-    at_once = local.slots(claim.arrays[0].resources, profile.slots)
+    at_once = min(local.slots(array.resources, profile.slots) for array in claim.arrays)
     local.start(sweep, claim.number, at_once, {**os.environ, "PYTHONPATH": os.pathsep.join(parts)})
     sweep.record_jobs(claim.number, {0: {"job": local.JOB, "tasks": len(claim.shards), "at_once": at_once}})
-
-
-def start_arrays(sweep: Sweep, claim: Claim, profile: Profile, root: Path) -> None:
-    """Hand every array to Slurm, and write down its id before the next."""
-    jobs: dict[int, dict[str, Any]] = {}
-    for k, array in enumerate(claim.arrays):
-        if sweep.closed_path(claim.number).exists() or "refused" in sweep.jobs(claim.number).get(k, {}):
-            raise SurroundingsError(f"submission {claim.number:03d} was given up by somebody else while it was made")
-        text = script.text(profile, sweep.folder, claim, k, root, {i: j["job"] for i, j in jobs.items() if "job" in j})
-        path = sweep.logs / f"{array.name}.sh"
-        files.write_atomic(path, text.encode())
-        try:
-            jobs[k] = {"job": _sbatch(path), "tasks": len(array.shards)}
-        except SbatchTimeout:
-            raise  # whether it was taken is not known: it is looked up by its name later
-        except slurm.SilentError as error:
-            if not k:
-                sweep.close(claim.number, "rejected", error.message)
-                raise SurroundingsError(
-                    f"Slurm did not take the work: {error.message}",
-                    _advice(error.message) or "nothing was started; mend it and run the same command again",
-                ) from error
-            _refuse_rest(sweep, claim, k, jobs, error.message)
-            if _TOO_MANY.search(error.message):
-                return
-            raise SurroundingsError(
-                f"Slurm took {k} of {len(claim.arrays)} arrays: {error.message}",
-                _advice(error.message) or "the same command submits the rest",
-            ) from error
-        sweep.record_jobs(claim.number, jobs)
-
-
-def _refuse_rest(sweep: Sweep, claim: Claim, first: int, jobs: dict[int, dict[str, Any]], words: str) -> None:
-    """Say of the arrays that Slurm did not take that nothing holds their points."""
-    for k in range(first, len(claim.arrays)):
-        jobs[k] = {"refused": words, "tasks": 0}
-    sweep.record_jobs(claim.number, jobs)
-
-
-class SbatchTimeout(SurroundingsError):
-    """sbatch did not answer, or not to the point, so nobody knows whether it took the array."""
-
-
-def _sbatch(path: Path) -> str:
-    from submitit.slurm.slurm import SlurmExecutor
-
-    try:
-        told = slurm.ask(["sbatch", str(path)], timeout=SBATCH_TIMEOUT, environment=_outside_of_jobs())
-    except slurm.SilentError as error:
-        if isinstance(error.__context__, subprocess.TimeoutExpired) or _UNSURE.search(error.message):
-            raise SbatchTimeout(error.message, _FINDS) from error
-        raise
-    with contextlib.redirect_stderr(io.StringIO()):
-        try:
-            job: str = SlurmExecutor._get_job_id_from_submission_command(told)
-        except Exception as error:  # noqa: BLE001 - Submitit's own error type is of no use to a user
-            raise SbatchTimeout(f"sbatch answered {told.strip()[:200]!r}, which names no job", _FINDS) from error
-    return job
-
-
-def _outside_of_jobs() -> dict[str, str]:
-    """This environment without what a Slurm job adds to it: a task of ours must not take itself for that job."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
-
-
-def _advice(words: str) -> str | None:
-    for part, advice in (
-        ("submitjob", "you may not have so many tasks in the queue: --limit N submits fewer points"),
-        (
-            "policy",
-            "a limit of your account or QOS; `sacctmgr show assoc user=$USER` and `sacctmgr show qos` list them",
-        ),
-        ("partition", "check `partition` in the profile against `sinfo`"),
-        ("account", "check `account` in the profile against `sacctmgr show assoc user=$USER`"),
-        ("node configuration", "the grid asks for more than any node has: check gpus, cpus and mem"),
-        ("time limit", "check `limits: minutes` in the profile against `sinfo -o '%P %l'`"),
-    ):
-        if part in words.lower():
-            return advice
-    return None
 
 
 # mending what was left half-way
@@ -385,7 +296,7 @@ def adopt(state: Status) -> None:
     """Write down the jobs of claims whose submitter died after sbatch; give up arrays that never reached Slurm."""
     for submission in state.submissions:
         number, jobs = submission.number, dict(submission.jobs)
-        if submission.closed or len(jobs) == len(submission.claim.arrays) or status.may_arrive(submission):
+        if submission.closed or len(jobs) == len(submission.claim.arrays) or fates.may_arrive(submission):
             continue
         for k, array in enumerate(submission.claim.arrays):
             if k in jobs:

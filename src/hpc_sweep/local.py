@@ -101,9 +101,10 @@ def tasks(sweep: Sweep, submission: Submission) -> list[Task]:
         events = []
     pid = str(_pid(events) or "")
     ended = {e["shard"]: e["code"] for e in events if e["event"] == "exit"}
+    stopped = any(e["event"] == "stopped" for e in events)  # it was asked to; else it was killed
     found = []
     for shard in range(len(submission.claim.shards)):
-        state = "PENDING" if lives else "CANCELLED"
+        state = "PENDING" if lives else "CANCELLED" if stopped else "FAILED"
         if shard in ended:
             state = "COMPLETED" if ended[shard] == 0 else "FAILED"
         found.append(Task(JOB, shard, pid, state, reason="" if lives else "the runner has ended"))
@@ -151,6 +152,8 @@ class Runner:
             while waiting and not self.stopping and self._fits(waiting[0][0]):
                 self._start(*waiting.pop(0))
             self._reap()
+        if self.stopping:
+            self._note("stopped")
 
     def _wanted_cards(self, array: int) -> int:
         return min(self.cards_in_all, int(self.claim.arrays[array].resources.get("gpus") or 0))

@@ -16,6 +16,7 @@ from hpc_sweep.errors import InputError, RefusedError
 from hpc_sweep.shards import MARGIN
 from hpc_sweep.status import PointStatus, Status
 
+_OF_THE_TASK = ("limit", "warn_seconds", "file_delay", "at_once", "lane_after", "time")  # said anew each time
 MENDABLE = ("failed", "lost", "damaged")
 
 
@@ -80,8 +81,7 @@ def _last_given(state: Status, status: PointStatus) -> dict[str, Any] | None:
         return None
     claim = next(s.claim for s in state.submissions if s.number == status.submission)
     array = max(k for k in range(len(claim.arrays)) if claim.first_shard(k) <= status.shard)
-    own = {k: v for k, v in claim.arrays[array].resources.items() if k not in ("limit", "warn_seconds", "lane_after")}
-    return {k: v for k, v in own.items() if k != "at_once"}
+    return {k: v for k, v in claim.arrays[array].resources.items() if k not in _OF_THE_TASK}
 
 
 def policy(status: PointStatus, given: dict[str, Any], profile: Profile) -> dict[str, Any]:
@@ -120,6 +120,7 @@ def _wished(given: dict[str, Any], wishes: Wishes) -> dict[str, Any]:
         given["mem"] = wishes.mem
     if wishes.minutes is not None:
         given["minutes"] = wishes.minutes / (MARGIN * given["points_per_shard"])
+        given["time"] = wishes.minutes  # of the task, however few points of its shard are left
     if wishes.exclude is not None:
         given["exclude"] = wishes.exclude
     return given

@@ -15,8 +15,8 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,22 +45,19 @@ UNREADABLE = (
 _KEYS = {"id": str, "job": str, "config": dict, "code": str, "metrics": dict, "missing": dict, "content": str}
 _DATASET_HAS = {headers.SPACE, headers.TYPE, headers.FILL, headers.LAYOUT, headers.FILTERS}
 _MOST_MESSAGES = 100  # in the header of an array
+_DATASET_NEEDS = {headers.SPACE, headers.TYPE, headers.LAYOUT}
 _FILLS = (b"\3\x09", b"\3\x0b")  # as HDF5 notes that nothing was asked for
 _SEAL = re.compile(rb"\nhpc-sweep point ([0-9a-f]{4,64}) sha256 ([0-9a-f]{64})\n\Z")
 _SEAL_LENGTH = 160  # the longest seal fits
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """An array that is declared in a header, not read yet."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+    nbytes: int
     piece: Piece
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
 
     def read(self, image: Bytes) -> Array:
         """The array, through its filters backwards."""
@@ -77,8 +74,7 @@ class Stored:
         return np.frombuffer(data, self.dtype).reshape(self.shape).copy()
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A dump whose bytes and structure are as they should be."""
 
     data: bytes
@@ -212,38 +208,42 @@ def _stored(image: Bytes, at: int, name: str) -> Stored:
         header[kind] = body
         if kind == headers.LAYOUT:
             layout_at = place
-    if not header.keys() >= {headers.SPACE, headers.TYPE, headers.LAYOUT}:
+    if not header.keys() >= _DATASET_NEEDS:
         raise DamagedError(f"`{name}` is not an array")
-    rows = name == HISTORY
-    dtype = headers.rows_dtype(header[headers.TYPE]) if rows else headers.dtype(header[headers.TYPE])
-    if dtype is None:
-        raise DamagedError(f"`{name}` has a type that no dump uses")
-    shape = headers.shape(header[headers.SPACE])
-    if shape is None or (rows and len(shape) != 1):
-        raise DamagedError(f"`{name}` has a shape that no dump uses")
-    piece = _piece(header, layout_at, shape, dtype.itemsize, name)
-    stored = Stored(dtype, shape, piece)
-    if not header.keys() <= _DATASET_HAS or header.get(headers.FILL) not in _FILLS:
-        raise DamagedError(f"`{name}` is not an array as a dump has them")
-    if piece.stop > len(image) or (not piece.filters and piece.stop - piece.start != stored.nbytes):
-        raise DamagedError(f"`{name}` is not where its header says, or not all of it")
-    return stored
-
-
-def _piece(header: dict[int, bytes], at: int, shape: tuple[int, ...], itemsize: int, name: str) -> Piece:
     layout = header[headers.LAYOUT]
     if layout[1] == headers.VIRTUAL:
         raise DamagedError(f"refers to other arrays (`{name}` is virtual)")
-    if headers.FILTERS not in header:
-        piece = headers.compact(at, layout)
+    filters = header.get(headers.FILTERS)
+    dtype, shape, nbytes, head, used = _declared(name, header[headers.TYPE], header[headers.SPACE], filters)
+    if filters is None:
+        piece = headers.compact(layout_at, layout)
     else:
-        used = headers.filters(header[headers.FILTERS], itemsize)
-        if used is None:
-            raise DamagedError(f"`{name}` needs filters that no dump uses")
-        piece = headers.single_chunk(layout, shape, itemsize, used)
+        piece = headers.single_chunk(layout, head, used)
     if piece is None:
         raise DamagedError(f"`{name}` is stored in another way than a dump's")
-    return piece
+    if not header.keys() <= _DATASET_HAS or header.get(headers.FILL) not in _FILLS:
+        raise DamagedError(f"`{name}` is not an array as a dump has them")
+    if piece.stop > len(image) or (filters is None and piece.stop - piece.start != nbytes):
+        raise DamagedError(f"`{name}` is not where its header says, or not all of it")
+    return Stored(dtype, shape, nbytes, piece)
+
+
+@lru_cache(1_000)
+def _declared(
+    name: str, kind: bytes, space: bytes, filters: bytes | None
+) -> tuple[np.dtype[Any], tuple[int, ...], int, bytes, tuple[int, ...]]:
+    """Type, shape, size, the beginning of the layout, filters: the same in all dumps of most sweeps."""
+    dtype = headers.rows_dtype(kind) if name == HISTORY else headers.dtype(kind)
+    if dtype is None:
+        raise DamagedError(f"`{name}` has a type that no dump uses")
+    shape = headers.shape(space)
+    if shape is None or (name == HISTORY and len(shape) != 1):
+        raise DamagedError(f"`{name}` has a shape that no dump uses")
+    used = () if filters is None else headers.filters(filters, dtype.itemsize)
+    if used is None:
+        raise DamagedError(f"`{name}` needs filters that no dump uses")
+    head = headers.chunk_head(shape, dtype.itemsize)
+    return dtype, shape, math.prod(shape) * dtype.itemsize, head, used
 
 
 def _no_constant(name: str) -> float:

@@ -55,9 +55,7 @@ def old_or_new(root: Path, template: Path, undisturbed: dict[str, str]) -> None:
 
 @WAYS
 @pytest.mark.parametrize("how", ["before", "half"])
-def test_killed(
-    how: str, act: Callable[[Path], int], least: int, template: Path, undisturbed: dict[str, str]
-) -> None:
+def test_killed(how: str, act: Callable[[Path], int], least: int, template: Path, undisturbed: dict[str, str]) -> None:
     def check(root: Path, outcome: Outcome) -> None:
         assert outcome.status == -9
         old_or_new(root, template, undisturbed)

@@ -124,7 +124,9 @@ def test_a_failing_disk(how: str, where: str, template: Path, undisturbed: dict[
         dying.well(lambda: rerun(root), folder=root)
         assert ground.written(root) == undisturbed
 
-    least, step = (IN_PARENT, 1 if how == "ENOSPC" else 5) if where == PARENT else (IN_CHILD, 3 if how == "ENOSPC" else 17)
+    least, step = (
+        (IN_PARENT, 1 if how == "ENOSPC" else 5) if where == PARENT else (IN_CHILD, 3 if how == "ENOSPC" else 17)
+    )
     dying.every(template, ground.shard, check, how=how, least=least, where=where, step=step)
 
 

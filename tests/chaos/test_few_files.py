@@ -71,7 +71,9 @@ def finished(template: Path, done: Path) -> Path:
     ("act", "start", "code"),
     [(submit, new, 0), (ground.shard, claimed, 0), (rerun, claimed, 0), (status, finished, 0), (collect, finished, 0)],
 )
-def test_too_many_open_files(act: Act, start: Callable[[Path, Path], Path], code: int, template: Path, done: Path) -> None:
+def test_too_many_open_files(
+    act: Act, start: Callable[[Path, Path], Path], code: int, template: Path, done: Path
+) -> None:
     begin, met = start(template, done), 0
     for more in range(30):
         root = dying.copy(begin, f"{act.__name__}-{more}")
