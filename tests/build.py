@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from hpc_sweep.job import Result
 from hpc_sweep.launch import Proposal
 from hpc_sweep.ledger import Array, Claim, Sweep
 from hpc_sweep.project import Project
+from stubs import Slurm
 
 ROOT = Path(__file__).parents[1]
 UID = "0a1b2c3d"
@@ -72,8 +74,6 @@ def submit(project: Project, path: str, cluster: str = "devcluster", **options: 
 
 def again(project: Project, path: str) -> Claim | None:
     """Run `submit` a second time, as a user does: nothing is started where nothing is left."""
-    from hpc_sweep import orders
-
     order = orders.from_grid(project, path, "devcluster")
     proposal = order.propose()
     return order.carry_out(proposal)[1] if proposal.chosen else None

@@ -192,3 +192,19 @@ def test_plain_ascii_where_the_locale_has_no_more(project: Path) -> None:
     shown = hpc_sweep(project, "status", LC_ALL="C", COLUMNS="40").stdout
     assert shown.isascii()
     assert all(len(line) <= 40 for line in shown.splitlines())
+
+
+def test_a_damaged_dump_is_named_left_out_and_mended(project: Path) -> None:
+    assert hpc_sweep(project, "submit", "grid.yaml", "--yes", "--wait").returncode == 0
+    dump = sorted((project / "sweeps/few/dumps").rglob("*.h5"))[0]
+    whole = dump.read_bytes()
+    dump.write_bytes(whole[:300] + bytes([whole[300] ^ 1]) + whole[301:])
+    told = hpc_sweep(project, "collect")
+    assert told.returncode == 1
+    assert "3 of 4" in told.stdout
+    assert dump.stem in told.stdout
+    assert hpc_sweep(project, "status").returncode == 1
+    assert hpc_sweep(project, "rerun", "--only", "damaged", "--yes", "--wait").returncode == 0
+    assert dump.read_bytes() == whole
+    assert (project / "sweeps/few/quarantine" / dump.name).exists()
+    assert "4 of 4" in hpc_sweep(project, "collect").stdout

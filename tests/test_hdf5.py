@@ -50,7 +50,7 @@ def test_every_file_in_memory_has_a_name_of_its_own() -> None:
     assert all(name.startswith(b"/dev/null/") for name in names)
 
 
-def test_two_files_in_memory_are_two(tmp_path: object) -> None:
+def test_two_files_in_memory_are_two() -> None:
     one = h5f.create(hdf5.no_name(), h5f.ACC_TRUNC, hdf5.untimed(h5p.FILE_CREATE), hdf5.in_memory())
     two = h5f.create(hdf5.no_name(), h5f.ACC_TRUNC, hdf5.untimed(h5p.FILE_CREATE), hdf5.in_memory())
     h5g.create(one, b"only-here")
@@ -79,7 +79,7 @@ def test_filters_are_used_where_they_pay(array: Array, filters: tuple[int, ...])
     assert structure.arrays_of(image, links)["x"].piece.filters == filters
 
 
-def test_a_filter_that_hdf5_skipped_is_not_undone(tmp_path: object) -> None:
+def test_a_filter_that_hdf5_skipped_is_not_undone() -> None:
     """Gzip is left out of a chunk that it would make larger; the chunk says so."""
     file = h5py.File(hdf5.no_name().decode(), "w", driver="core", backing_store=False, libver=("v110", "v110"))
     data = np.arange(1_000)

@@ -144,7 +144,7 @@ STEPS: dict[str, tuple[Any, str]] = {
     "code": (launch, "_write_code"),
     "claim": (Sweep, "claim"),
     "file": (files, "write_atomic"),
-    "sbatch": (launch, "_sbatch"),
+    "sbatch": (sbatch, "hand_in"),
     "ids": (Sweep, "record_jobs"),
 }
 MOMENTS = [
@@ -234,6 +234,26 @@ def test_a_submitter_that_lives_is_left_alone(project: Project, sweep: Sweep, cl
         build.submit(project, path)
     assert seen == [None, {}]
     assert sweep.submission(0).jobs == {0: {"job": "100", "tasks": 4}}
+
+
+def test_nobody_else_writes_down_the_arrays_of_a_submitter_that_lives(
+    project: Project, sweep: Sweep, cluster: Slurm
+) -> None:
+    """Another submits other points while the first has called sbatch and not yet written its answer down."""
+    path = build.grid(project)
+    real, seen = Sweep.record_jobs, []
+
+    def record(self: Sweep, number: int, jobs: dict[int, Any]) -> None:
+        if number == 0:
+            build.submit(project, path, only=["seed=1"])
+            seen.append(sweep.jobs(0))
+        real(self, number, jobs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sweep, "record_jobs", record)
+        build.submit(project, path, only=["seed=0"])
+    assert seen == [{}]
+    assert [s.jobs[0]["job"] for s in sweep.submissions()] == ["100", "101"]
 
 
 @pytest.mark.parametrize("how", ["closed", "refused"])

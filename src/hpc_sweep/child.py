@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -182,6 +181,8 @@ class _Child:
             self.point, self.began = next(left, point), time.monotonic()  # so that the seconds add up to what was used
 
     def _failed(self, error: BaseException) -> int:
+        import traceback
+
         for point, context in self.contexts.items():
             context.flush()
             if context is getattr(error, "context", None):

@@ -51,7 +51,8 @@ class Gathered:
 
     @property
     def damaged(self) -> list[tuple[str, str]]:
-        return self.outcome.damaged
+        known = [(p.point.id, p.words) for p in self.state.points if p.state == "damaged"]
+        return known + self.outcome.damaged
 
     @property
     def csv(self) -> Path | None:
@@ -75,7 +76,7 @@ def collect(project: Project, sweep: Sweep, to: Collection[str], progress: Progr
             str(p.done["sha256"]) if p.done else None, int(p.done["bytes"]) if p.done else None,
         )
         for p in state.points
-        if p.path is not None
+        if p.path is not None and p.state == "done"
     ]  # fmt: skip
     outcome = collecting.collect(
         entries, sweep.results, name=sweep.name, expected=len(state.points), to=to, progress=progress

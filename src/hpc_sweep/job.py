@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -172,6 +171,8 @@ class Context:
             raise Stopped
 
     def _save(self, step: int, write: Callable[[Path], object]) -> None:
+        import shutil
+
         whole = self.scratch / f"step-{step:09d}"
         partial = self.scratch / f"{files.TEMPORARY}step-{step:09d}-{self._attempt}"
         if self.rank == 0:

@@ -5,7 +5,6 @@ Every file has one writer. Grids and claims are written once, exclusively; attem
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import os
@@ -190,6 +189,8 @@ class Sweep:
             told = submission.claim.sweep
             now = self._text_now(told["file"])
             if now != told["text"]:
+                import difflib
+
                 lines = difflib.unified_diff(
                     told["text"].splitlines(), now.splitlines(), "as submitted", "now", lineterm="", n=1
                 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ class Place:
 
 def here(environ: Mapping[str, str]) -> Place:
     """Read the environment of this process."""
-    host = socket.gethostname()
+    host = os.uname().nodename
     if "HPC_SWEEP_TASK" in environ:
         job = f"local-{os.getpid()}"
         return Place(job, int(environ["HPC_SWEEP_TASK"]), 0, host, 0, 1, 0, 1, False)
@@ -97,6 +96,8 @@ def _memory_files(root: Path) -> list[Path]:
 
 def free_port(seed: str) -> int:
     """A port that nobody listens on here, derived from the job so that two groups on a node rarely meet."""
+    import socket
+
     first = zlib.crc32(seed.encode()) % 20000
     for k in range(200):
         port = 20000 + (first + 97 * k) % 20000
@@ -111,6 +112,8 @@ def free_port(seed: str) -> int:
 
 def address() -> str:
     """A name of this host that resolves, for other ranks to connect to."""
+    import socket
+
     host = socket.gethostname()
     try:
         socket.getaddrinfo(host, None)

@@ -7,7 +7,6 @@ one writer. With a single rank nothing is written.
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,4 +118,6 @@ class Ranks:
         until = time.monotonic() + _GOODBYE
         while len(list(self.folder.glob("bye-*"))) < self.place.world_size - 1 and time.monotonic() < until:
             time.sleep(POLL)
+        import shutil
+
         shutil.rmtree(self.folder, ignore_errors=True)
