@@ -174,6 +174,15 @@ def test_nothing_is_left_when_another_was_quicker(project: Project, cluster: Slu
     assert caught.value.exit_code == 2 and len(cluster.jobs) == 1
 
 
+def test_a_plan_of_nothing_is_not_carried_out(project: Project, cluster: Slurm) -> None:
+    path = build.grid(project)
+    build.submit(project, path)
+    order = orders.from_grid(project, path, "devcluster")
+    with pytest.raises(InputError, match="somebody else has just submitted these points"):
+        order.carry_out(order.propose())
+    assert [s.number for s in Sweep(project.sweeps / "trial").submissions()] == [0]
+
+
 def test_it_does_not_plan_for_ever(project: Project, cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(*args: Any) -> Any:
         raise FileExistsError

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hpc_sweep import local, slurm
+from hpc_sweep.errors import SURROUNDINGS
 from hpc_sweep.ledger import Array, Attempt, Submission, Sweep
 from hpc_sweep.slurm import Task
 
@@ -42,6 +43,7 @@ WORDS = {
     "node-fail": "the node failed",
     "host-oom": "killed: out of host memory",
     "cancelled": "cancelled",
+    "disk": "the disk failed; the log of its task tells how",
     "preempted": "a job of higher priority took the node",
     "never-started": "its task ended before it began",
     "lost": "its task is gone and left no word",
@@ -294,6 +296,8 @@ def kind_of_end(shard: Shard, begun: bool, closed: dict[str, Any]) -> tuple[str,
         return "node-fail", WORDS["node-fail"] + (f" ({task.node})" if task.node else "")
     if task.killed:
         return "lost", "its worker was killed (SIGKILL)"
+    if task.exit == f"{SURROUNDINGS}:0":  # a worker whose attempt could not be written any more
+        return "disk", WORDS["disk"]
     if task.reason == _NEVER:
         return "cancelled", "what it needs was not done"
     kind = _KIND_OF_STATE.get(task.state, "lost")

@@ -99,9 +99,9 @@ class Sweep:
     def write_version(self, version: int, grid: dict[str, Any], points: Iterable[Any]) -> None:
         """Write a grid and its points once; FileExistsError when somebody else wrote this version."""
         files.make_folder(self.folder)
-        lines = b"".join(
-            files.canonical({"id": p.id, "config": p.config, "axes": p.axes}).encode() + b"\n" for p in points
-        )
+        from pydantic_core import to_json  # five times as fast as json; who writes a grid has it loaded
+
+        lines = b"".join(to_json({"axes": p.axes, "config": p.config, "id": p.id}) + b"\n" for p in points)
         digest = hashlib.sha256(lines).hexdigest()
         name = self._write_points(lines, "points.jsonl" if version == 0 else f"points-{digest[:8]}.jsonl", digest)
         header = {"schema": SCHEMA, **grid, "points": {"file": name, "sha256": digest}}

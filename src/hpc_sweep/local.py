@@ -104,10 +104,12 @@ def tasks(sweep: Sweep, submission: Submission) -> list[Task]:
     stopped = any(e["event"] == "stopped" for e in events)  # it was asked to; else it was killed
     found = []
     for shard in range(len(submission.claim.shards)):
-        state = "PENDING" if lives else "CANCELLED" if stopped else "FAILED"
-        if shard in ended:
-            state = "COMPLETED" if ended[shard] == 0 else "FAILED"
-        found.append(Task(JOB, shard, pid, state, reason="" if lives else "the runner has ended"))
+        state, code = "PENDING" if lives else "CANCELLED" if stopped else "FAILED", ended.get(shard)
+        if code is not None:
+            state = "FAILED" if code else "COMPLETED"
+        exit = "" if code is None else f"{max(code, 0)}:{max(-code, 0)}"  # as Slurm writes it
+        reason = "" if lives else "the runner has ended"
+        found.append(Task(JOB, shard, pid, state, reason=reason, exit=exit))
     return found
 
 

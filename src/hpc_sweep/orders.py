@@ -33,6 +33,8 @@ class Order:
     def carry_out(self, proposal: Proposal) -> tuple[Proposal, ledger.Claim]:
         """Start what was proposed; when somebody else was quicker, plan again with what they took."""
         for _ in range(_RACES):
+            if not proposal.chosen:
+                raise InputError("somebody else has just submitted these points", "hpc-sweep status")
             if proposal.state is not None:
                 launch.adopt(proposal.state)
             self.before(proposal)
@@ -40,8 +42,6 @@ class Order:
                 return proposal, launch.submit(proposal, self.project.root)
             except FileExistsError:
                 proposal = self.propose()
-                if not proposal.chosen:
-                    raise InputError("somebody else has just submitted these points", "hpc-sweep status") from None
         raise InputError(f"{_RACES} others submitted to this sweep at the same time", "try again")
 
 

@@ -52,7 +52,7 @@ fixed: {values: 20}
 axes: {steps: [0, 1, 2]}
 resources: [{minutes: 1, points_per_shard: 3, checkpoint_minutes: 1.0e-9}]
 """
-LONG = ONE_SHARD.replace("0, 1, 2", "10, 20, 30")
+LONG = ONE_SHARD.replace("0, 1, 2", "8, 12, 16")
 _PROGRAM = compile(stubs._PROGRAM, "stub", "exec")
 _PROFILES = cluster.load(build.ROOT / "slurm")
 _JOB = job.load("selftest", build.ROOT / "jobs")

@@ -151,7 +151,7 @@ def test_it_dies_at_any_byte_of_the_database(action: signal.Handlers, template: 
     """In the middle of SQLite's own writing: of the journal, of the pages, of a page. Ignored, it is a full disk."""
     sizes = (template / "mlflow.db").stat().st_size
     died = 0
-    for size in range(2000, sizes + 200_000, 20_011 if action == signal.SIG_DFL else 70_011):
+    for size in range(2000, sizes + 200_000, 40_011 if action == signal.SIG_DFL else 70_011):
         root = dying.copy(template, f"size-{size}")
         outcome = dying.run(partial(limited, root, size, action), folder=root)
         died += outcome.value is None

@@ -8,22 +8,25 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from chaos import ground
-from hpc_sweep import local
+from hpc_sweep import local, status
 
 ROUNDS = 10
 GRID = """\
 name: trial
 job: selftest
-fixed: {steps: 24, step_seconds: 0.01, values: 50}
+fixed: {steps: 30, step_seconds: 0.01, values: 50}
 axes: {seed: {range: [0, 12]}}
 resources: [{minutes: 1, points_per_shard: 2, checkpoint_minutes: 1.0e-3}]
 """
+SUBMIT = ("submit", "grid.yaml", "--cluster", "local")
+RERUN = ("rerun", "trial")
 HPC_SWEEP = [sys.executable, "-c", "from hpc_sweep.cli import main; main()"]
 
 
@@ -63,14 +66,26 @@ def processes(root: Path, module: str = "hpc_sweep.") -> list[int]:
     return sorted(found)
 
 
-def kill(pids: list[int], dice: random.Random) -> None:
+def kill(root: Path, module: str, delay: float, dice: random.Random) -> bool:
+    """Kill one of these processes a while after there are some; False when there are none to come."""
+    until = time.monotonic() + 10
+    while not processes(root, module) and not status.compute(ground.sweep(root)).over:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    time.sleep(delay)
+    pids = processes(root, module)
     if pids:
         os.kill(dice.choice(pids), signal.SIGKILL)
+    return bool(pids)
+
+
+def exists(root: Path) -> bool:
+    return (ground.sweep(root).folder / "sweep.json").exists()
 
 
 def look(root: Path, before: dict[str, int]) -> dict[str, int]:
     """Status agrees with the files, and no dump that was there is another file now."""
-    if not (ground.sweep(root).folder / "sweep.json").exists():
+    if not exists(root):
         return before
     found = ground.inodes(root)
     ground.states(root)
@@ -89,31 +104,32 @@ def settle(root: Path) -> None:
 def test_a_sweep_that_is_killed_again_and_again(root: Path, tmp_path: Path) -> None:
     dice = random.Random(20)
     dumps: dict[str, int] = {}
-    victims = ["submit", "worker", "runner"] * ROUNDS
-    for victim in victims[:ROUNDS]:
-        words = dice.choice([("submit", "grid.yaml", "--cluster", "local"), ("rerun", "trial")])
-        if not (ground.sweep(root).folder / "sweep.json").exists():
-            words = ("submit", "grid.yaml", "--cluster", "local")
+    killed: Counter[str] = Counter()
+    for round_ in range(ROUNDS):
+        victim = ("submitter", "worker", "local")[round_ % 3]
+        words = SUBMIT if not exists(root) or (victim == "submitter" and dice.random() < 0.4) else RERUN
         process = start(root, *words, "--yes")
-        if victim == "submit":
+        if victim == "submitter":
             time.sleep(dice.uniform(0.2, 0.5))
             process.kill()
-            process.wait()
+            killed[victim] += process.wait() == -signal.SIGKILL
         else:
-            assert process.wait(timeout=60) in (0, 4)
-            time.sleep(dice.uniform(0.0, 0.4))
-            kill(processes(root, "hpc_sweep.worker" if victim == "worker" else "hpc_sweep.local"), dice)
+            process.wait(timeout=60)
+            killed[victim] += kill(root, f"hpc_sweep.{victim}", dice.uniform(0.0, 0.4), dice)
         dumps = look(root, dumps)
+    assert killed.keys() == {"submitter", "worker", "local"} and killed.total() > 5, killed
     for _ in range(3):
         settle(root)
         dumps = look(root, dumps)
-        assert command(root, "submit", "grid.yaml", "--cluster", "local", "--yes", "--wait") in (0, 1)
-        assert command(root, "rerun", "trial", "--yes", "--wait") in (0, 1)
+        if set(ground.states(root).values()) == {"done"}:
+            break
+        for words in (SUBMIT, RERUN):
+            assert command(root, *words, "--yes", "--wait") in (0, 1)
     assert set(ground.states(root).values()) == {"done"}, (root / "out.log").read_text()
     look(root, dumps)
     assert max(ground.dones(root).values()) == 1
     calm = project(tmp_path / "calm")
-    assert command(calm, "submit", "grid.yaml", "--cluster", "local", "--yes", "--wait") == 0
+    assert command(calm, *SUBMIT, "--yes", "--wait") == 0
     assert [command(place, "collect") for place in (root, calm)] == [0, 0]
     assert ground.written(root) == ground.written(calm)
     assert len(ground.written(calm)) == 14
