@@ -97,6 +97,14 @@ def test_every_mistake_has_a_sentence_and_an_exit_code(project: Path, words: lis
     assert not (project / "sweeps").exists()
 
 
+def test_the_script_for_a_cluster_can_be_seen_where_it_is_not(project: Path) -> None:
+    shown = hpc_sweep(
+        project, "submit", "grid.yaml", "--dry-run", "--cluster", "v100", PATH=str(project / "no-slurm-here")
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "#SBATCH --partition=gpu_p13" in shown.stdout
+
+
 def test_failed_points_are_exit_code_1(project: Path) -> None:
     (project / "grid.yaml").write_text(GRID.replace("{steps: 5}", "{steps: 9, fault: code}"))
     assert hpc_sweep(project, "submit", "grid.yaml", "--yes", "--wait").returncode == 1

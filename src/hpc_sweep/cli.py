@@ -55,7 +55,9 @@ def submit(
     from hpc_sweep import orders, terminal
 
     screen, project = terminal.Screen(), _project()
-    order = orders.from_grid(project, grid, cluster, only=only, limit=limit, frozen=frozen, live=live)
+    order = orders.from_grid(
+        project, grid, cluster, only=only, limit=limit, frozen=frozen, live=live, only_shown=dry_run
+    )
     return _go(screen, project, order, dry_run=dry_run, yes=yes, wait=wait, as_json=as_json)
 
 

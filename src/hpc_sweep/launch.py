@@ -113,6 +113,7 @@ def propose(
     why: str = "submit",
     live_tracking: str | None = None,
     frozen: bool = False,
+    only_shown: bool = False,
 ) -> Proposal:
     """Plan the wanted points of a grid. `grid` is what sweep.json keeps of it; nothing is written."""
     exists = (sweep.folder / "sweep.json").exists()
@@ -130,7 +131,7 @@ def propose(
             _check_frozen(state, code)
     statuses = state.points if state else [status.PointStatus(p, "new") for p in points]
     chosen = [s.point for s in statuses if wanted(s)][:limit]
-    told = slurm.limits(getpass.getuser()) if profile.scheduler == "slurm" and chosen else None
+    told = _limits(only_shown) if profile.scheduler == "slurm" and chosen else None
     plans = shards.arrange(
         chosen, lambda p: _complete(resources_of(p), profile), compatible,
         told.max_array if told else 1_000_000, profile.limits.shards_at_once or 0,
@@ -151,6 +152,16 @@ def propose(
         sweep, profile, {**grid, "uid": uid}, version, new_version, points, state, code, fitting, held, after,
         number, uid, most, why, live_tracking, new_code=not (sweep.code / f"{code.fingerprint}.zip").exists(),
     )  # fmt: skip
+
+
+def _limits(only_shown: bool) -> slurm.Limits:
+    """What the cluster takes in one go; a plan that is only shown may be for a cluster that is not here."""
+    try:
+        return slurm.limits(getpass.getuser())
+    except slurm.SilentError:
+        if not only_shown:
+            raise
+        return slurm.Limits(max_array=1001, submit_left=None, accounting=False, cluster="", version="")
 
 
 def _default_max_fails(points: int) -> int:

@@ -53,6 +53,7 @@ def from_grid(
     only: Sequence[str] = (),
     limit: int | None = None,
     frozen: bool = False,
+    only_shown: bool = False,
     live: str | None = None,
 ) -> Order:
     """What `submit GRID` starts: the points that nobody has run or holds."""
@@ -76,7 +77,7 @@ def from_grid(
             sweep, profile, document, grid.points, lambda p: grid.resources_of(p).model_dump(),
             root=project.root, wanted=lambda s: s.state == "new" and wanted_by_axis(s),
             compatible=job.optional("compatible"), max_fails=grid.fails_allowed, limit=limit,
-            live_tracking=live, frozen=frozen,
+            live_tracking=live, frozen=frozen, only_shown=only_shown,
         )  # fmt: skip
 
     return Order(project, propose)
