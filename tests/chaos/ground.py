@@ -108,16 +108,24 @@ def with_slurm(root: Path) -> None:
 
 def jobs(root: Path) -> dict[str, dict[str, Any]]:
     """What sbatch took, by job."""
-    return dict(stubs.Slurm.jobs.fget(_known(root)))  # type: ignore[attr-defined]
+    return _known(root).jobs
 
 
 def calls(root: Path, program: str) -> list[list[str]]:
     """What a program of Slurm was asked."""
-    return stubs.Slurm.calls(_known(root), program)
+    return _known(root).calls(program)
 
 
-def _known(root: Path) -> Any:
-    return SimpleNamespace(folder=root / "slurm-state")  # a Slurm that is made already
+def say(root: Path, task: str, state: str, **more: str) -> None:
+    """Let Slurm say so of a task."""
+    _known(root).task(task, state, **more)
+
+
+def _known(root: Path) -> stubs.Slurm:
+    """The Slurm that was made for this project."""
+    found = object.__new__(stubs.Slurm)
+    found.folder = root / "slurm-state"
+    return found
 
 
 def on_slurm(root: Path) -> None:
@@ -240,6 +248,10 @@ def states(root: Path) -> dict[str, str]:
         if path.exists():
             assert (point.state == "done") == is_whole(path), point
     return {p.point.id: p.state for p in found.points}
+
+
+def kinds(root: Path) -> list[str]:
+    return [p.kind or p.state for p in status.compute(sweep(root)).points]
 
 
 def is_whole(path: Path) -> bool:

@@ -130,6 +130,16 @@ def test_a_failing_disk(how: str, where: str, template: Path, undisturbed: dict[
     dying.every(template, ground.shard, check, how=how, least=least, where=where, step=step)
 
 
+def test_a_full_disk_is_named_though_the_attempt_could_not_say_so(queued: Path) -> None:
+    """The exit code tells it, as Slurm's accounting keeps it."""
+    root = dying.copy(queued, "full")
+    outcome = dying.run(lambda: ground.task(root, "100"), Fate(6, "ENOSPC", PARENT), folder=root)
+    assert (outcome.value, ground.told(root, "failed"), ground.told(root, "end")) == (3, [], [])
+    ground.say(root, "100_0", "FAILED", exit="3:0")
+    found = dying.well(lambda: ground.on_slurm(root) or ground.kinds(root), folder=root)
+    assert found == ["disk", "never-started", "never-started"]
+
+
 def test_a_warning_in_the_middle_of_a_write_leaves_no_half(queued: Path) -> None:
     def check(root: Path, outcome: Outcome) -> None:
         assert (outcome.status, outcome.error, outcome.value) == (0, "", 0)
