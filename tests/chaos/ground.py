@@ -92,10 +92,16 @@ def command(root: Path, *words: str) -> int:
     os.chdir(root)
     os.environ["HOME"] = str(root)
     cluster.load = lambda folder: _PROFILES  # reading is not what dies here, and YAML takes long
-    job.load = lambda name, folder: _JOB
     grid.load = lambda path, jobs: _grids[path.read_text()]
+    job.load = lambda name, folder: _JOB
     snapshot._git = lambda root, *words: ""
     return cli.run(words)
+
+
+def be_worker(root: Path, number: str, array: str) -> int:
+    """A task of a submission in this process; what it runs is loaded already."""
+    job.load = lambda name, folder: _JOB
+    return worker.main([str(sweep(root).folder), number, array])
 
 
 # a Slurm
@@ -162,7 +168,7 @@ def task(root: Path, job: str, index: int = 0, restart: int = 0) -> int:
         "SLURM_RESTART_COUNT": str(restart),
     }  # fmt: skip
     on_slurm(root)
-    return worker.main([str(sweep(root).folder), number, array])
+    return be_worker(root, number, array)
 
 
 # a laptop
@@ -233,7 +239,7 @@ def run_locally(root: Path, number: int = 0) -> None:
 def shard(root: Path, number: int = 0, index: int = 0) -> int:
     """Be the worker of one shard of the first array."""
     os.environ["HPC_SWEEP_TASK"] = str(index)
-    return worker.main([str(sweep(root).folder), str(number), "0"])
+    return be_worker(root, str(number), "0")
 
 
 # what must hold
