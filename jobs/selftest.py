@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from annotated_types import Ge, Interval
 
 from hpc_sweep.job import Config as BaseConfig
 from hpc_sweep.job import Context, Result
@@ -30,15 +30,15 @@ Fault = Literal[
 class Config(BaseConfig):
     """What one run of the self-test does."""
 
-    steps: Annotated[int, Field(ge=0, le=100_000)] = 20
-    rate: Annotated[float, Field(gt=0, le=10)] = 0.1
+    steps: Annotated[int, Interval(ge=0, le=100_000)] = 20
+    rate: Annotated[float, Interval(gt=0, le=10)] = 0.1
     model: Literal["small", "large"] = "small"
-    seed: Annotated[int, Field(ge=0)] = 0
-    step_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    values: Annotated[int, Field(ge=0, le=10_000_000)] = 100
+    seed: Annotated[int, Ge(0)] = 0
+    step_seconds: Annotated[float, Interval(ge=0, le=3600)] = 0.0
+    values: Annotated[int, Interval(ge=0, le=10_000_000)] = 100
     fault: Fault = "none"
-    fault_step: Annotated[int, Field(ge=0)] = 5
-    fault_times: Annotated[int, Field(ge=0)] = 1  # after so many tries the run goes well
+    fault_step: Annotated[int, Ge(0)] = 5
+    fault_times: Annotated[int, Ge(0)] = 1  # after so many tries the run goes well
 
 
 class DataError(ValueError):

@@ -8,16 +8,18 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hpc_sweep import cluster, dump, fates, files, job, launch, orders, status
-from hpc_sweep.grid import Point, point_id
+from hpc_sweep.grid import Point
 from hpc_sweep.job import Result
 from hpc_sweep.launch import Proposal
 from hpc_sweep.ledger import Array, Claim, Sweep
 from hpc_sweep.project import Project
+from hpc_sweep.records import point_id
 from stubs import Slurm
 
 ROOT = Path(__file__).parents[1]
@@ -105,8 +107,7 @@ def selftest() -> job.Job:
 
 def points(count: int, **fixed: Any) -> list[Point]:
     """So many points of the self-test job, one a seed."""
-    config = selftest().config
-    resolved = [config.model_validate({**fixed, "seed": seed}).model_dump(mode="json") for seed in range(count)]
+    resolved = [asdict(selftest().check({**fixed, "seed": seed})) for seed in range(count)]
     return [Point(i, point_id("selftest", c), c, {"seed": i}) for i, c in enumerate(resolved)]
 
 

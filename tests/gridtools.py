@@ -12,33 +12,31 @@ from hpc_sweep.errors import GridError, Problem
 from hpc_sweep.nodes import Document
 
 TRAIN = """
-from typing import Literal
-from pydantic import Field, model_validator
+from typing import Annotated, Literal
+from annotated_types import Ge, Gt, Interval
 from hpc_sweep.job import Config as Base
 
 class Optimizer(Base):
     name: Literal["adam", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0)
+    lr: Annotated[float, Gt(0)] = 1e-3
 
 class Config(Base):
     model: Literal["s2lif", "mart", "mult"] = "s2lif"
     data: str = "mosi"
     tuning: Literal["frozen", "finetune"] = "finetune"
-    lr: float = Field(1e-3, gt=0, le=1)
-    epochs: int = Field(10, ge=1)
-    batch: int = Field(16, gt=0)
-    seed: int = Field(0, ge=0)
+    lr: Annotated[float, Interval(gt=0, le=1)] = 1e-3
+    epochs: Annotated[int, Ge(1)] = 10
+    batch: Annotated[int, Gt(0)] = 16
+    seed: Annotated[int, Ge(0)] = 0
     layers: int | Literal["all"] = 2
     dropout: bool = False
     limit: int | None = None
     sources: tuple[str, ...] = ()
     optimizer: Optimizer = Optimizer()
 
-    @model_validator(mode="after")
-    def fits(self):
+    def __post_init__(self):
         if self.model == "mart" and self.tuning == "frozen":
             raise ValueError("MART has nothing to freeze")
-        return self
 
 def run(config, ctx): ...
 """

@@ -6,7 +6,7 @@ import hashlib
 import math
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +14,9 @@ from typing import Any
 
 from build import CODE, RESOURCES
 from hpc_sweep import collect, dump, fates, files, job, results, status
-from hpc_sweep.grid import point_id
 from hpc_sweep.job import History, Job
 from hpc_sweep.ledger import Array, Claim, Point, Submission, Sweep
+from hpc_sweep.records import point_id
 from hpc_sweep.results import Results, Row
 from hpc_sweep.status import PointStatus, Status
 
@@ -115,7 +115,7 @@ def ran(folder: Path, axes: dict[str, list[Any]], broken: Broken = lambda v: Non
     """Run every point, write dumps and attempts as a worker does, look at the status and collect."""
     kind = job.load("selftest", Path(__file__).parents[1] / "jobs")
     configs = [{"steps": 20, "values": 5, **dict(zip(axes, row, strict=True))} for row in product(*axes.values())]
-    resolved = [kind.config.model_validate(c).model_dump(mode="json") for c in configs]
+    resolved = [asdict(kind.check(c)) for c in configs]
     points = [Point(i, point_id("selftest", c), c, {name: c[name] for name in axes}) for i, c in enumerate(resolved)]
     sweep = Sweep(folder / "sweeps" / "trial")
     header = {
@@ -147,7 +147,7 @@ def _run(sweep: Sweep, kind: Job, point: Point, broken: tuple[str, str, str] | N
             seed=point.config["seed"], scratch=sweep.scratch(point.id), resources={},
             send=lambda *args, **fields: None, stop_asked=lambda: False,
         )  # fmt: skip
-        result = kind.module.run(kind.config.model_validate(point.config), context)
+        result = kind.module.run(kind.check(point.config), context)
         data = dump.pack(
             id=point.id, job="selftest", config=point.config, code="c", result=result, history=context.history
         )

@@ -154,7 +154,8 @@ class Slurm:
                 "known": {"squeue": True, "sacct": True}, "ended": ENDED,
                 "config": {
                     "AccountingStorageType": "accounting_storage/slurmdbd", "ClusterName": "pretended",
-                    "MaxArraySize": "1001", "SLURM_VERSION": "22.05.8",
+                    "AccountingStorageEnforce": "associations,limits", "MaxArraySize": "1001",
+                    "SLURM_VERSION": "22.05.8",
                 },
             }
         )  # fmt: skip

@@ -18,6 +18,7 @@ from gridtools import TRAIN, jobs_folder, load, refused, spot, unmark
 from hpc_sweep import cluster, grid
 from hpc_sweep.cluster import Profile
 from hpc_sweep.errors import GridError
+from hpc_sweep.records import point_id
 
 V100 = Profile(
     name="v100",
@@ -175,7 +176,7 @@ def test_a_point_read_back_from_a_sweep_has_the_same_resources(tmp_path: Path) -
         line = files.canonical({"id": point.id, "config": point.config, "axes": point.axes})
         read = ledger.Point(index=point.index, **__import__("json").loads(line))
         assert made.resources_of(read) == made.resources_of(point)
-        assert read.id == grid.point_id("train", read.config)
+        assert read.id == point_id("train", read.config)
 
 
 def test_resources_have_the_defaults_of_a_laptop(tmp_path: Path) -> None:
@@ -265,7 +266,7 @@ def test_an_id_is_of_the_configuration_alone(tmp_path: Path) -> None:
 
 
 def test_minus_zero_is_zero(tmp_path: Path) -> None:
-    job = TRAIN.replace("lr: float = Field(1e-3, gt=0, le=1)", "lr: float = 0.0")
+    job = TRAIN.replace("lr: Annotated[float, Interval(gt=0, le=1)] = 1e-3", "lr: float = 0.0")
     one, two = (load(tmp_path, HEAD + f"fixed: {{lr: {lr}}}\n", train=job).points[0].id for lr in ("-0.0", "0"))
     assert one == two
 
@@ -273,8 +274,7 @@ def test_minus_zero_is_zero(tmp_path: Path) -> None:
 def test_ids_do_not_change_between_versions() -> None:
     """If this fails, every dump that exists has lost its name."""
     assert (
-        grid.point_id("train", {"lr": 1e-05, "seed": 1, "data": "é", "deep": {"b": [1, None], "a": True}})
-        == "11bc7028c78a"
+        point_id("train", {"lr": 1e-05, "seed": 1, "data": "é", "deep": {"b": [1, None], "a": True}}) == "11bc7028c78a"
     )
 
 

@@ -126,7 +126,8 @@ def test_it_is_for_phones_the_dark_and_paper_too() -> None:
 @example("' onload='x' \" onclick=\"y")
 def test_no_text_is_markup_anywhere(text: str) -> None:
     meant, expected = read(*_everywhere(text)), read(*_everywhere("x"))
-    if words.one_line(text) and "*" not in text and ": " not in text:
+    shown = words.one_line(text)
+    if shown and "*" not in shown and ": " not in shown:
         assert meant.tags == expected.tags
         assert [name for name, _ in meant.attributes] == [name for name, _ in expected.attributes]
         assert "".join(meant.texts).count(words.one_line(text)) >= 9

@@ -242,6 +242,13 @@ def test_without_accounting_nobody_is_asked_for_limits(cluster: Slurm) -> None:
     assert cluster.calls("sacctmgr") == []
 
 
+def test_limits_that_are_not_enforced_are_none(cluster: Slurm) -> None:
+    cluster.limits("10|")
+    cluster.config(AccountingStorageEnforce="associations")
+    assert slurm.limits("lea").submit_left is None
+    assert cluster.calls("sacctmgr") == []
+
+
 def test_a_cluster_has_a_name_or_none(cluster: Slurm) -> None:
     assert slurm.cluster_name() == "pretended"
     cluster.remove("scontrol")

@@ -9,9 +9,10 @@ import json
 import signal
 import sys
 import tempfile
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 from pydantic import ValidationError
@@ -29,13 +30,14 @@ def main(file: str) -> None:
 
 
 def _command(job: jobs.Job) -> click.Command:
+    hints = get_type_hints(job.config, include_extras=True)
     options: list[click.Parameter] = [
         click.Option(
-            [f"--{name.replace('_', '-')}", name],
+            [f"--{field.name.replace('_', '-')}", field.name],
             default=None,
-            help=f"{field.description or ''} [{'required' if field.is_required() else field.default}]".strip(),
+            help=f"{_about(hints[field.name])} [{'required' if field.default is MISSING else field.default}]".strip(),
         )
-        for name, field in job.config.model_fields.items()
+        for field in fields(job.config)
     ]
     options.append(click.Option(["--point", "_point"], metavar="SWEEP/ID", help="take the values of a sweep's point"))
 
@@ -43,8 +45,11 @@ def _command(job: jobs.Job) -> click.Command:
         try:
             values = _point_values(_point) if _point else {}
             values.update({name: _value(text) for name, text in given.items() if text is not None})
-            config = job.config.model_validate_json(json.dumps(values))  # a list may be a tuple, a word a choice
-        except (ValidationError, HpcSweepError) as error:
+            config = job.check(values)
+        except ValidationError as error:
+            wrong = (f"--{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise click.UsageError("\n".join(wrong)) from None
+        except HpcSweepError as error:
             raise click.UsageError(str(error)) from None
         result = run_here(job, config)
         metrics = {name: None if value is None else float(value) for name, value in result.metrics.items()}
@@ -52,6 +57,11 @@ def _command(job: jobs.Job) -> click.Command:
 
     about = (job.module.__doc__ or job.name).strip().splitlines()[0]
     return click.Command(job.name, params=options, callback=run, help=about)
+
+
+def _about(hint: Any) -> str:
+    """What `Annotated[..., Field(description=...)]` says of a field."""
+    return next((m.description for m in get_args(hint) if getattr(m, "description", None)), "")
 
 
 def _value(text: str) -> Any:

@@ -20,7 +20,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from hpc_sweep import files
+from hpc_sweep.errors import DamagedError
 from hpc_sweep.place import die_with_parent, shorten
+from hpc_sweep.records import point_id
 
 if TYPE_CHECKING:
     from hpc_sweep import job as jobs
@@ -107,16 +109,17 @@ class _Child:
 
         try:
             job = jobs.load(self.work.job, self.work.code / "jobs")
-            configs = _configs(self.work, job)
+            values = _values(self.work)
+            configs = {point: job.restore(found) for point, found in values.items()}
             many = job.optional("run_many")
             if many and len(configs) > 1 and self.work.world_size == 1:
-                self._run_many(many, configs)
+                self._run_many(many, configs, values)
             else:
                 for point, config in configs.items():
                     if self.stop():
                         raise jobs.Stopped
                     context = self._begin(point, config)
-                    self._end(context, job.module.run(config, context), config, job.name)
+                    self._end(context, job.module.run(config, context), values[point])
         except jobs.Stopped:
             self.say("stopped")
             return 75
@@ -146,7 +149,7 @@ class _Child:
         self.say("begin", at=_log_position())
         return context
 
-    def _end(self, context: jobs.Context, result: jobs.Result, config: jobs.Config, job: str) -> None:
+    def _end(self, context: jobs.Context, result: jobs.Result, config: dict[str, Any]) -> None:
         """Write the dump of a finished point; on every rank but the first there is nothing to write."""
         context.flush()
         assert self.point is not None
@@ -157,8 +160,8 @@ class _Child:
 
         data = dump.pack(
             id=self.point,
-            job=job,
-            config=config.model_dump(mode="json"),
+            job=self.work.job,
+            config=config,
             code=self.work.fingerprint,
             result=result,
             history=context.history,
@@ -170,14 +173,16 @@ class _Child:
             seconds=round(time.monotonic() - self.began, 3), **_peaks(),
         )  # fmt: skip
 
-    def _run_many(self, run_many: Callable[..., Iterable[Any]], configs: dict[str, jobs.Config]) -> None:
+    def _run_many(
+        self, run_many: Callable[..., Iterable[Any]], configs: dict[str, jobs.Config], values: dict[str, dict[str, Any]]
+    ) -> None:
         """Train compatible points in one process; results come in the order of the points."""
         contexts = {point: self._begin(point, config) for point, config in configs.items()}
         left = iter(configs)
         self.point = next(left)  # the one to blame for an error that names no point
         results = run_many(list(configs.values()), list(contexts.values()))
-        for (point, config), result in zip(configs.items(), results, strict=True):
-            self._end(contexts[point], result, config, self.work.job)
+        for point, result in zip(configs, results, strict=True):
+            self._end(contexts[point], result, values[point])
             self.point, self.began = next(left, point), time.monotonic()  # so that the seconds add up to what was used
 
     def _failed(self, error: BaseException) -> int:
@@ -221,10 +226,13 @@ def classify(error: BaseException) -> str:
     return "code"
 
 
-def _configs(work: Work, job: jobs.Job) -> dict[str, jobs.Config]:
-    """The typed configuration of each point, read from the sweep's list of points."""
+def _values(work: Work) -> dict[str, dict[str, Any]]:
+    """The configuration of each point, as the sweep's list of points has it and as the id says that it was."""
     found = work.sweep.configs(work.points, work.points_file)
-    return {i: job.config.model_validate_json(json.dumps(c)) for i, c in found.items()}  # a JSON list may be a tuple
+    for point, config in found.items():
+        if point_id(work.job, config) != point:
+            raise DamagedError(f"{work.sweep.folder / work.points_file}: point {point} is not what was submitted")
+    return found
 
 
 def _log_position() -> int | None:

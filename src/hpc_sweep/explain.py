@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -30,6 +30,7 @@ _WANTS = {
     "set_type": "a list",
     "dict_type": "keys and values",
     "model_type": "keys and values",
+    "dataclass_type": "keys and values",
     "greater_than": "more than {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than": "less than {lt}",
@@ -43,6 +44,7 @@ _WANTS = {
     "too_short": "at least {min_length} values",
     "too_long": "at most {max_length} values",
 }
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _TYPES = frozenset(wanted for kind, wanted in _WANTS.items() if kind.endswith("_type") or kind == "int_from_float")
 _NUMBERS = ("an integer", "a number")
 _CLOCK = re.compile(r"(\d+):([0-5]?\d)(?::([0-5]?\d))?\Z")
@@ -65,9 +67,7 @@ class _Place:
     path: tuple[str | int, ...]
 
 
-def explain(
-    root: Mapping, errors: Iterable[ErrorDetails], model: type[BaseModel], owner: str | None = None
-) -> Iterator[Problem]:
+def explain(root: Mapping, errors: Iterable[ErrorDetails], model: type, owner: str | None = None) -> Iterator[Problem]:
     """Each error at its place in `root`, which holds the values of a `model`; `owner` is whose keys these are."""
     by_place: dict[Mark, tuple[_Place, list[ErrorDetails]]] = {}
     for error in errors:
@@ -86,7 +86,7 @@ def _find(root: Mapping, error: ErrorDetails) -> _Place:
     for part in error["loc"]:
         if isinstance(node, Mapping) and part in node.entries:
             key, node = node.entries[str(part)]
-            mark = key.mark if error["type"] == "extra_forbidden" else node.mark
+            mark = key.mark if error["type"] in _UNKNOWN else node.mark
             name = f"{name}.{part}" if name else str(part)
         elif isinstance(node, Sequence) and isinstance(part, int) and part < len(node.items):
             node = node.items[part]
@@ -102,15 +102,13 @@ def _telling(errors: list[ErrorDetails]) -> list[ErrorDetails]:
     return specific or errors
 
 
-def _sentence(
-    place: _Place, errors: list[ErrorDetails], model: type[BaseModel], owner: str | None
-) -> tuple[str, str | None]:
+def _sentence(place: _Place, errors: list[ErrorDetails], model: type, owner: str | None) -> tuple[str, str | None]:
     kind, context, name = errors[0]["type"], errors[0].get("ctx", {}), place.name
     if kind == "missing":
         missing = [f"`{f'{name}.' if name else ''}{e['loc'][-1]}`" for e in errors if e["type"] == "missing"]
         needed = f": {owner} needs {'it' if len(missing) == 1 else 'them'}" if owner else ""
         return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing{needed}", None
-    if kind == "extra_forbidden":
+    if kind in _UNKNOWN:
         what = f"{owner} has no" if owner else "unknown key"
         known_here = _siblings(model, place.path)
         return f"{what} `{shorten(name)}`", did_you_mean(name.rpartition(".")[2], known_here, "it has")
@@ -177,21 +175,29 @@ def _clock(match: re.Match[str]) -> str:
     return f"that is {first * 60 + second} minutes as h:mm, or {first * 60 + second} seconds as m:ss"
 
 
-def _siblings(model: type[BaseModel], path: tuple[str | int, ...]) -> set[str]:
+def _siblings(model: type, path: tuple[str | int, ...]) -> set[str]:
     """The keys that may stand where `path` ends."""
     models = [model]
     for part in path[:-1]:
-        inner = [m for outer in models if part in outer.model_fields for m in _inside(outer, str(part))]
+        inner = [m for outer in models if part in _fields(outer) for m in _inside(_fields(outer)[str(part)])]
         models = inner or models
-    return {info.alias or name for m in models for name, info in m.model_fields.items()}
+    return {name for m in models for name in _fields(m)}
 
 
-def _inside(model: type[BaseModel], name: str) -> list[type[BaseModel]]:
-    waiting: list[Any] = [model.model_fields[name].annotation]
-    found = []
+def _fields(model: Any) -> dict[str, Any]:
+    """The keys that values of a model have, and the type of each."""
+    if issubclass(model, BaseModel):
+        return {info.alias or name: info.annotation for name, info in model.model_fields.items()}
+    hints = get_type_hints(model)
+    return {f.name: hints[f.name] for f in fields(model)}
+
+
+def _inside(annotation: Any) -> list[type]:
+    waiting: list[Any] = [annotation]
+    found: list[type] = []
     while waiting:
         annotation = waiting.pop()
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if isinstance(annotation, type) and (is_dataclass(annotation) or issubclass(annotation, BaseModel)):
             found.append(annotation)
         else:
             waiting.extend(get_args(annotation))

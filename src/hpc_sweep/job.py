@@ -6,26 +6,37 @@ It may add `run_many(configs, contexts)`, `compatible(config)`, `tables(results)
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, ConfigDict
+from types import ModuleType, NoneType, UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from hpc_sweep import files
 from hpc_sweep.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
+    from pydantic import TypeAdapter
 
 _OURS = frozenset(["event", "point", "step", "progress"])  # what an event says beside a run's numbers
 METRIC_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_/.-]{0,99}\Z")
@@ -36,12 +47,20 @@ HISTORY = "history.json"
 History = dict[str, list[tuple[int, float]]]
 
 
-class Config(BaseModel):
-    """What a job's `Config` derives from: frozen, no unknown key, no conversion but integer to float."""
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a job's `Config` derives from: a frozen dataclass, with pydantic's checks where values come from outside.
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, protected_namespaces=()
-    )
+    No unknown key, no conversion but integer to float.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {
+        "extra": "forbid", "strict": True, "allow_inf_nan": False, "validate_default": True,
+    }  # fmt: skip
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True, kw_only=True)(cls)
 
 
 @dataclass(frozen=True)
@@ -228,10 +247,44 @@ class Job:
         config: type[Config] = self.module.Config
         return config
 
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        """What checks values against the job's Config, and writes them as JSON has them."""
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self.config)
+
+    def check(self, values: Mapping[str, Any]) -> Config:
+        """The configuration that these values make, by the rules for JSON: a list may become a tuple."""
+        config: Config = self.adapter.validate_json(json.dumps(values))
+        return config
+
+    def restore(self, values: Mapping[str, Any]) -> Config:
+        """The configuration of a point, whose values were checked and completed when its grid was read.
+
+        Numbers and words need no second check: pydantic takes longer to load than a short point to run.
+        """
+        if "pydantic" in sys.modules or not _takes_plain(self.config, values):
+            return self.check(values)
+        return self.config(**values)
+
     def optional(self, name: str) -> Callable[..., Any] | None:
         """A function that a job may have: run_many, compatible, cost, tables, figures."""
         function: Callable[..., Any] | None = getattr(self.module, name, None)
         return function
+
+
+def _takes_plain(config: type[Config], values: Mapping[str, Any]) -> bool:
+    """Whether these are all fields, and each is kept just as JSON has it."""
+    hints = get_type_hints(config)
+    names = [f.name for f in fields(config)]
+    return sorted(values) == sorted(names) and all(_is_plain(hints[name]) for name in names)
+
+
+def _is_plain(hint: Any) -> bool:
+    if hint in (int, float, str, bool, NoneType) or get_origin(hint) is Literal:
+        return True
+    return get_origin(hint) in (Union, UnionType) and all(map(_is_plain, get_args(hint)))
 
 
 def names(folder: Path) -> list[str]:

@@ -5,7 +5,6 @@ Owns ids and what is said when values do not fit the job. It refuses two points 
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from hpc_sweep.errors import InputError
 from hpc_sweep.explain import explain
 from hpc_sweep.job import Job
 from hpc_sweep.nodes import Document, Mapping, Mark, Node, Scalar, shorten, show
+from hpc_sweep.records import point_id
 
 Clash = Callable[[Scalar, Node, Scalar, Node], None]
 
@@ -34,12 +34,6 @@ class Point:
     id: str
     config: dict[str, Any]
     axes: dict[str, Any]
-
-
-def point_id(job: str, config: dict[str, Any]) -> str:
-    """The name of a point: the same for the same job and configuration, wherever and in whichever grid."""
-    text = files.canonical({"job": job, "config": config})
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def nest(place: Mark, entries: Iterable[tuple[Scalar, Node]], clash: Clash | None = None) -> Mapping:
@@ -82,8 +76,8 @@ class Question:
         self._paths = [[tuple(n.written.split(".")) for n in axis.names] for axis in self.axes]
         self._rows = [[[nodes.plain(v) for v in row] for row in axis.rows] for axis in self.axes]
         self._names = [(n.written, tuple(n.written.split("."))) for axis in self.axes for n in axis.names]
-        self._validator = self.job.config.__pydantic_validator__
-        self._serializer = self.job.config.__pydantic_serializer__
+        self._validator = self.job.adapter.validator
+        self._serializer = self.job.adapter.serializer
 
     def check(self, combinations: Iterable[Combination], missing: bool = True) -> None:
         """Try some combinations, and report the values that the job's Config refuses."""
@@ -133,7 +127,7 @@ class Question:
         values = to_json(self._values(combination))
         try:
             model = self._validator.validate_json(values)
-            self.configs[combination] = self._serializer.to_python(model, mode="json", by_alias=True)
+            self.configs[combination] = self._serializer.to_python(model, mode="json")
         except ValidationError as error:
             return self._placed(error, combination)
         except Exception as error:
@@ -155,7 +149,7 @@ class Question:
         """A run is given what is written here: a Config that takes its own values for others has no stable ids."""
         try:
             model = self._validator.validate_json(to_json(config))
-            again = self._serializer.to_python(model, mode="json", by_alias=True)
+            again = self._serializer.to_python(model, mode="json")
         except ValidationError as error:
             wrong = ".".join(map(str, error.errors()[0]["loc"]))
         else:

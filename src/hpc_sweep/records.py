@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
+
+from hpc_sweep import files
+
+
+def point_id(job: str, config: dict[str, Any]) -> str:
+    """The name of a point: the same for the same job and configuration, wherever and in whichever grid."""
+    text = files.canonical({"job": job, "config": config})
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)

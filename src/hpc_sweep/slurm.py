@@ -160,9 +160,10 @@ def limits(user: str) -> Limits:
     """The limits that a plan must keep to."""
     known = settings()
     accounting = not known.get("AccountingStorageType", "").endswith("none")
+    enforced = "limits" in known.get("AccountingStorageEnforce", "").split(",")
     return Limits(
         max_array=int(known.get("MaxArraySize", "1001")),
-        submit_left=_submit_left(user) if accounting else None,
+        submit_left=_submit_left(user) if accounting and enforced else None,
         accounting=accounting,
         cluster=known.get("ClusterName", ""),
         version=known.get("SLURM_VERSION", ""),
