@@ -362,6 +362,15 @@ def test_a_point_that_is_not_in_the_list_is_said(bench: Bench) -> None:
     assert "does not hold point ffffffffffff" in heard[0]["words"]
 
 
+def test_a_point_that_was_changed_after_it_was_submitted_is_refused(bench: Bench) -> None:
+    (point,) = bench.ask({})
+    path = bench.sweep.folder / "points.jsonl"
+    path.write_text(path.read_text().replace('"do":"well"', '"do":"nan"'))
+    (failed,), code, _ = bench.run(point)
+    assert (failed["event"], failed["kind"], code) == ("failed", "data", 1)
+    assert f"point {point} is not what was submitted" in failed["words"]
+
+
 # children that die
 
 

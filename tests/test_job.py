@@ -9,6 +9,8 @@ import math
 import os
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -482,3 +484,48 @@ def test_a_config_is_frozen() -> None:
 
     with pytest.raises(FrozenInstanceError):
         Mine().lr = 2.0
+
+
+RESTORE = """
+import sys
+from pathlib import Path
+from hpc_sweep import job
+
+found = job.load("train", Path(sys.argv[1]))
+config = found.restore(eval(sys.argv[2]))
+print("pydantic" in sys.modules, list(vars(config).values()))
+"""
+TYPED = """
+from typing import Annotated, Literal
+from annotated_types import Ge
+from hpc_sweep.job import Config as Base
+
+class Config(Base):
+    lr: Annotated[float, Ge(0)] = 1.0
+    size: int | Literal["all"] | None = None
+    sizes: list[int] | tuple[int, ...] | None = None
+def run(config, ctx): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "told"),
+    [
+        (JOB, "{'lr': 0.5}", "False [0.5]"),
+        (JOB, "{}", "True [1.0]"),  # not all there: it must be completed
+        (TYPED.replace("    sizes", "    # "), "{'lr': 0.5, 'size': 'all'}", "False [0.5, 'all']"),
+        (TYPED.replace("list[int] | ", ""), "{'lr': 0.5, 'size': 2, 'sizes': [1, 2]}", "True [0.5, 2, (1, 2)]"),
+        ("import pydantic\n" + JOB, "{'lr': 0.5}", "True [0.5]"),
+    ],
+)
+def test_a_point_of_plain_values_is_restored_without_pydantic(text: str, values: str, told: str, folder: Path) -> None:
+    put(folder, "train", text)
+    command = [sys.executable, "-c", RESTORE, str(folder), values]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == told
+
+
+def test_what_is_restored_is_what_was_checked(folder: Path) -> None:
+    put(folder, "train", TYPED)
+    found = job.load("train", folder)
+    config = found.check({"lr": 2, "sizes": [3]})
+    assert found.restore(found.adapter.dump_python(config, mode="json")) == config

@@ -44,6 +44,8 @@ class RefusedError(HpcSweepError):
 class DamagedError(HpcSweepError):
     """A file does not hold what it says it holds."""
 
+    kind = "data"  # what a point that meets it has failed with
+
 
 @dataclass(frozen=True, order=True)
 class Problem:
