@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Without a GPU the small CPU build of torch is enough; with one, the usual build.
 TORCH  ?= $(if $(shell command -v nvidia-smi),torch==2.13.0,torch==2.13.0+cpu)
+CPU_BUILDS := https://download.pytorch.org/whl/cpu
+PIP    := $(VENV)/bin/python -m pip install -q --disable-pip-version-check
 READY  := $(VENV)/.installed
 # Two cores: no library may take them all in each of several processes.
 export OMP_NUM_THREADS ?= 1
@@ -36,11 +38,10 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
 	  { echo "hpc-sweep needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 2; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install -q --disable-pip-version-check "$(TORCH)" || \
-	  { echo "hint: pip does not know $(TORCH). Tell it where PyTorch's CPU builds are (PIP_EXTRA_INDEX_URL, see the"; \
-	    echo "      install page of pytorch.org), or take the large build: make TORCH=torch==2.13.0"; exit 2; }
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -r requirements.lock
-	$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	@$(PIP) "$(TORCH)" 2>/dev/null || $(PIP) --extra-index-url $(CPU_BUILDS) "$(TORCH)" || \
+	  { echo "hint: pip finds no $(TORCH); for the large build with CUDA: make TORCH=torch==2.13.0"; exit 2; }
+	$(PIP) -r requirements.lock
+	$(PIP) --no-deps -e .
 	@touch $(READY)
 
 # New versions: resolve the extras in an empty environment, then write down what was taken.
