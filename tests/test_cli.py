@@ -216,3 +216,23 @@ def test_a_damaged_dump_is_named_left_out_and_mended(project: Path) -> None:
     assert dump.read_bytes() == whole
     assert (project / "sweeps/few/quarantine" / dump.name).exists()
     assert "4 of 4" in hpc_sweep(project, "collect").stdout
+
+
+def test_a_report_comes_without_the_job(project: Path) -> None:
+    hpc_sweep(project, "submit", "grid.yaml", "--yes", "--wait")
+    (project / "jobs/selftest.py").write_text("import nowhere\n")
+    done = hpc_sweep(project, "report", "few")
+    assert done.returncode == 0, done.stderr
+    text = (project / "sweeps/few/results/report.md").read_text()
+    assert "jobs/selftest.py:1: ModuleNotFoundError: No module named 'nowhere'" in text.replace("\\", "")
+    assert "| small " in text
+
+
+@pytest.mark.parametrize("command", ["submit", "rerun", "doctor"])
+def test_the_shell_completes_profiles(command: str, project: Path) -> None:
+    words = {
+        "COMP_WORDS": f"hpc-sweep {command} --cluster v",
+        "COMP_CWORD": "3",
+        "_HPC_SWEEP_COMPLETE": "bash_complete",
+    }
+    assert hpc_sweep(project, **words).stdout.split() == ["plain,v100"]

@@ -38,7 +38,7 @@ def cli() -> None:
 
 @cli.command(cls=Example, example="hpc-sweep submit configs/grids/demo.yaml --wait")
 @click.argument("grid", type=click.Path())
-@cluster_
+@cluster_("the first that fits this host")
 @click.option("--dry-run", is_flag=True, help="Show the plan, its cost and the sbatch script; start nothing.")
 @click.option("--only", multiple=True, metavar="AXIS=VALUE", help="Only the points with this value; may be repeated.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Start at most N points.")
@@ -167,7 +167,7 @@ def log(point: str, sweep: str | None, follow: bool, as_json: bool) -> int:
 @click.option("--time", "time_", metavar="H:MM", help="Time limit of a task: 90, 1:30 or 1-12:30.")
 @click.option("--exclude", metavar="NODES", help="Nodes to keep away from, as in n1,n[3-4].")
 @click.option("--set", "set_", multiple=True, metavar="KEY=VALUE", hidden=True)
-@click.option("--cluster", metavar="PROFILE", help="A profile of slurm/ [the one used last].")
+@cluster_("the one used last")
 @click.option("--dry-run", is_flag=True, help="Show what would run again; start nothing.")
 @yes_
 @wait_
@@ -267,7 +267,7 @@ def report(sweep: str | None, as_json: bool) -> int:
 
 
 @cli.command(cls=Example, example="hpc-sweep doctor --cluster v100")
-@cluster_
+@cluster_("the first that fits this host")
 @click.option("--clean", is_flag=True, help="Remove what killed writers left behind.")
 @click.option("--job", is_flag=True, help="Also run a one-minute job that looks at a compute node.")
 @as_json_

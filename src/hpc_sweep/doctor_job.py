@@ -40,7 +40,7 @@ def run(profile: Profile, root: Path, sweeps: Path) -> Answer:
         name = f"hs-doctor-{os.urandom(4).hex()}"
         script = folder / _SCRIPT
         files.write_atomic(script, text(profile, name, folder, root).encode())
-        told = slurm.ask(["sbatch", str(script)], timeout=60, environment=_outside_of_jobs())
+        told = slurm.ask(["sbatch", str(script)], timeout=60, environment=slurm.outside_of_jobs())
         match = re.search(r"Submitted batch job (\d+)", told)
         if not match:
             raise SurroundingsError(f"sbatch answered {shorten(told, 200)!r}, which names no job")
@@ -93,11 +93,6 @@ def _kind(profile: Profile) -> str:
 
 def _option(key: str, value: object) -> str:
     return f"#SBATCH --{key}" if value is True else f"#SBATCH --{key}={shlex.quote(str(value))}"
-
-
-def _outside_of_jobs() -> dict[str, str]:
-    """A job that is started from a job must not take itself for that one."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
 
 
 class _Wait:

@@ -11,6 +11,7 @@ from hpc_sweep import collect as collecting
 from hpc_sweep import job as jobs
 from hpc_sweep import results, status, tracking
 from hpc_sweep.ledger import Sweep
+from hpc_sweep.points import blame
 from hpc_sweep.project import Project
 from hpc_sweep.status import PointStatus, Status
 from hpc_sweep.tracking_run import Run
@@ -168,5 +169,11 @@ def report(project: Project, sweep: Sweep) -> Any:
     from hpc_sweep import report as reports
 
     gathered = collect(project, sweep, {"hdf5", "csv"})
-    job = jobs.load(gathered.state.header["job"], project.jobs)
-    return reports.write(gathered.state, results.load(sweep.results), sweep.results, job)
+    name = gathered.state.header["job"]
+    job, notes = None, []
+    try:
+        job = jobs.load(name, project.jobs)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the generic report needs no job
+        why = blame(error, project.jobs / f"{name}.py").replace(f"{project.jobs}/", "jobs/")
+        notes.append(f"The job's own tables and figures are missing: {why}")
+    return reports.write(gathered.state, results.load(sweep.results), sweep.results, job, notes)

@@ -53,14 +53,16 @@ class Written:
         return [self.html, self.markdown, self.latex, *folder]
 
 
-def write(state: Status, results: Results, folder: Path, job: Job | None, *, with_figures: bool = True) -> Written:
+def write(
+    state: Status, results: Results, folder: Path, job: Job | None, notes: Sequence[str] = (), with_figures: bool = True
+) -> Written:
     """Write the report of `results` into `folder`; `job` is asked for its own tables and figures first."""
     with_figures = with_figures and _can_draw()
     study = report_summary.study(state, results)
     names: set[str] = set()
     own = _own(job, results, names if with_figures else None)
     curves = _curves(study, results, names) if with_figures else []
-    notes = [*own.notes, *([] if with_figures else [NO_FIGURES])]
+    notes = [*notes, *own.notes, *([] if with_figures else [NO_FIGURES])]
     page = _page(state, results, study, own, curves, notes)
     pictures = [block for section in page.sections for block in section.blocks if isinstance(block, Picture)]
     for picture in pictures:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -67,7 +66,7 @@ def hand_in(path: Path) -> str:
     from submitit.slurm.slurm import SlurmExecutor
 
     try:
-        told = slurm.ask(["sbatch", str(path)], timeout=TIMEOUT, environment=outside_of_jobs())
+        told = slurm.ask(["sbatch", str(path)], timeout=TIMEOUT, environment=slurm.outside_of_jobs())
     except slurm.SilentError as error:
         if isinstance(error.__context__, subprocess.TimeoutExpired) or _UNSURE.search(error.message):
             raise SbatchTimeout(error.message, _FINDS) from error
@@ -78,11 +77,6 @@ def hand_in(path: Path) -> str:
         except Exception as error:  # noqa: BLE001 - Submitit's own error type is of no use to a user
             raise SbatchTimeout(f"sbatch answered {told.strip()[:200]!r}, which names no job", _FINDS) from error
     return job
-
-
-def outside_of_jobs() -> dict[str, str]:
-    """This environment without what a Slurm job adds to it: a task of ours must not take itself for that job."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
 
 
 def _advice(words: str) -> str | None:

@@ -71,6 +71,11 @@ def ask(command: Sequence[str], timeout: float = TIMEOUT, environment: Mapping[s
     return done.stdout
 
 
+def outside_of_jobs() -> dict[str, str]:
+    """This environment without what a Slurm job adds to it: a job of ours must not take itself for that one."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")}
+
+
 def queue(names: Iterable[str]) -> list[Task]:
     """The tasks of these job names that the controller knows: all that live, and those that ended lately."""
     command = ["squeue", "-h", "-r", "-t", "all", "-o", _QUEUE_FORMAT, f"--name={','.join(names)}"]
