@@ -371,3 +371,41 @@ def test_a_point_by_the_beginning_of_its_id(project: Project, sweep: Sweep) -> N
     assert orders.exists(state, state.points[3].point.id[:7]) is state.points[3]
     with pytest.raises(InputError, match="has no point `zz`"):
         orders.exists(state, "zz")
+
+
+# what a job says of its points
+
+
+def _job_says(project: Project, *lines: str) -> None:
+    path = project.jobs / "selftest.py"
+    path.write_text("\n".join([path.read_text().split("if __name__")[0], *lines]) + "\n")
+
+
+def test_points_that_cost_more_get_more_time(project: Project, cluster: Slurm) -> None:
+    _job_says(project, "def cost(config):", "    return 3 if config['rate'] > 0.1 else 0.5")
+    path = build.grid(project, per_shard=2)
+    plain, dear = orders.from_grid(project, path, "devcluster").propose().plans
+    assert [len(p.shards) for p in (plain, dear)] == [2, 2]
+    assert dear.resources["minutes"] == 6 * plain.resources["minutes"]
+    assert int(dear.resources["limit"]) > int(plain.resources["limit"])
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("return config['layers']", r"cost\(\) of job `selftest` fails: .*selftest.py:\d+: KeyError: 'layers'"),
+        ("return 0", r"cost\(\) gives 0 for point [0-9a-f]{12}"),
+        ("return float('nan')", r"cost\(\) gives nan"),
+        ("return 'much'", r"cost\(\) gives 'much'"),
+    ],
+)
+def test_a_cost_that_is_none_is_a_sentence(line: str, words: str, project: Project, cluster: Slurm) -> None:
+    _job_says(project, "def cost(config):", f"    {line}")
+    with pytest.raises(InputError, match=words):
+        orders.from_grid(project, build.grid(project), "devcluster").propose()
+
+
+def test_what_goes_together_may_fail_too(project: Project, cluster: Slurm) -> None:
+    _job_says(project, "def compatible(config):", "    return config['layers']")
+    with pytest.raises(InputError, match=r"compatible\(\) of job `selftest` fails: .*KeyError"):
+        orders.from_grid(project, build.grid(project), "devcluster").propose()

@@ -1,7 +1,8 @@
 """How a file in `jobs/` is found, and what it is given. The one module of the machine that a job imports.
 
 A job is a Python file with a `Config` (a subclass of the one here) and `run(config, ctx) -> Result`.
-It may add `run_many(configs, contexts)`, `compatible(config)`, `tables(results)` and `figures(results)`.
+It may add `run_many(configs, contexts)`, `compatible(config)`, `cost(config)`, `tables(results)` and
+`figures(results)`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from hpc_sweep import job as jobs
 from hpc_sweep.cluster import check
 from hpc_sweep.errors import InputError
 from hpc_sweep.launch import Proposal
+from hpc_sweep.points import blame
 from hpc_sweep.project import Project
 from hpc_sweep.status import PointStatus, Status
 
@@ -67,6 +69,7 @@ def from_grid(
     wanted_by_axis = axis_filter(only, grid.axes)
     sweep = ledger.Sweep(project.sweeps / grid.name)
     job = jobs.load(grid.job, project.jobs)
+    cost = _asked(job, "cost")
     document = {
         "name": grid.name, "job": grid.job, "about": grid.about, "text": grid.text, "axes": grid.axes,
         "fixed": grid.fixed, "needs": list(grid.needs), "expect": grid.expect, "skipped": grid.skipped,
@@ -74,9 +77,9 @@ def from_grid(
 
     def propose() -> Proposal:
         return launch.propose(
-            sweep, profile, document, grid.points, lambda p: grid.resources_of(p).model_dump(),
+            sweep, profile, document, grid.points, lambda p: _priced(grid.resources_of(p).model_dump(), p, cost),
             root=project.root, wanted=lambda s: s.state == "new" and wanted_by_axis(s),
-            compatible=job.optional("compatible"), max_fails=grid.fails_allowed, limit=limit,
+            compatible=_asked(job, "compatible"), max_fails=grid.fails_allowed, limit=limit,
             live_tracking=live, frozen=frozen, only_shown=only_shown,
         )  # fmt: skip
 
@@ -113,7 +116,7 @@ def from_failures(
             sweep, profile, header, [p.point for p in state.points],
             mend.resources_for(state, profile, _unasked, wishes), root=project.root,
             wanted=lambda s: s.point.id in chosen and mend.mendable(s),
-            compatible=job.optional("compatible"), why="rerun",
+            compatible=_asked(job, "compatible"), why="rerun",
         )  # fmt: skip
 
     def before(proposal: Proposal) -> None:
@@ -124,6 +127,30 @@ def from_failures(
         mend.quarantine(now, [p for p in now.points if p.point.id in chosen])
 
     return Order(project, propose, before)
+
+
+def _asked(job: jobs.Job, name: str) -> Callable[[dict[str, Any]], Any] | None:
+    """A function that the job may have; an error in it is told as the job's."""
+    function = job.optional(name)
+    if function is None:
+        return None
+
+    def ask(config: dict[str, Any]) -> Any:
+        try:
+            return function(config)
+        except Exception as error:
+            file = Path(job.module.__file__ or f"{job.name}.py")
+            raise InputError(f"{name}() of job `{job.name}` fails: {blame(error, file)}") from error
+
+    return ask
+
+
+def _priced(resources: dict[str, Any], point: Any, cost: Callable[[dict[str, Any]], Any] | None) -> dict[str, Any]:
+    """The resources of a point, with the time that its job says it takes."""
+    times = 1.0 if cost is None else cost(point.config)
+    if not isinstance(times, int | float) or not 0 < times < math.inf:
+        raise InputError(f"cost() gives {times!r} for point {point.id}", "a number above 0: 2 is twice the minutes")
+    return {**resources, "minutes": resources["minutes"] * times}
 
 
 def _unasked(point: Any) -> dict[str, Any]:
