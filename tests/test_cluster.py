@@ -40,7 +40,7 @@ def test_the_profiles_that_we_ship() -> None:
 
 def test_the_v100_profile_is_an_example_to_copy() -> None:
     profile = cluster.load(OURS)["v100"]
-    assert profile.node == Node(gpus=4, cpus=40, memory=192.0)
+    assert profile.node == Node(gpus=4, cpus=40, memory=180.0)
     assert (profile.partition, profile.account, profile.gpu_request) == ("gpu_p13", "abc@v100", "gres")
     assert profile.limits.minutes == 20 * 60 and profile.capability == 7.0 and profile.modules
     text = (OURS / "v100.yaml").read_text()

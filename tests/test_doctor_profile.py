@@ -92,10 +92,10 @@ def test_no_limit_at_all(tmp_path: Path, slurm: Slurm) -> None:
 
 
 def test_a_node_that_is_smaller_than_the_profile_says(tmp_path: Path, slurm: Slurm) -> None:
-    cluster_answers(slurm, nodes=NODES.replace("196608", "191752"))
+    cluster_answers(slurm, nodes=NODES.replace("196608", "174080"))
     sentence, fix = the_problem(tmp_path)
-    assert "4 GPUs, 40 cores, 192 GB); the largest has 4, 40, 187 GB" in sentence
-    assert fix == "node: {gpus: 4, cpus: 40, memory: 187}"
+    assert "4 GPUs, 40 cores, 180 GB); the largest has 4, 40, 170 GB" in sentence
+    assert fix == "node: {gpus: 4, cpus: 40, memory: 170}"
 
 
 @pytest.mark.parametrize("has", [Has(gpus=8, cpus=40, memory=100), Has(gpus=4, cpus=48), Has(gpus=4, memory=375)])
