@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from hpc_sweep import cluster, dump, fates, files, job, launch, orders, status
-from hpc_sweep.grid import Point
 from hpc_sweep.job import Result
 from hpc_sweep.launch import Proposal
 from hpc_sweep.ledger import Array, Claim, Sweep
 from hpc_sweep.project import Project
-from hpc_sweep.records import point_id
+from hpc_sweep.records import Point, point_id
 from stubs import Slurm
 
 ROOT = Path(__file__).parents[1]

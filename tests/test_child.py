@@ -18,11 +18,10 @@ import pytest
 from hpc_sweep import child, dump, files, process, snapshot
 from hpc_sweep.child import KINDS, Work, classify
 from hpc_sweep.errors import DiskError
-from hpc_sweep.grid import Point
 from hpc_sweep.job import NotFiniteError
 from hpc_sweep.ledger import Sweep
 from hpc_sweep.process import STOPPED, Process
-from hpc_sweep.records import point_id
+from hpc_sweep.records import Point, point_id
 
 Event = dict[str, Any]
 

@@ -13,20 +13,15 @@ import pytest
 
 import build
 from hpc_sweep import local, slurm, status
-from hpc_sweep.grid import Point
 from hpc_sweep.ledger import Sweep
+from hpc_sweep.records import Point
 from hpc_sweep.status import PointStatus, Status
-from stubs import ENDED, Slurm, install
+from stubs import ENDED, Slurm
 
 LIVE = (
     "PENDING", "RUNNING", "SUSPENDED", "CONFIGURING", "COMPLETING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
     "RESIZING", "RESV_DEL_HOLD", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
 )  # fmt: skip
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
 
 
 @pytest.fixture

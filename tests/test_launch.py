@@ -17,12 +17,7 @@ from hpc_sweep.launch import Price
 from hpc_sweep.ledger import Claim, Sweep
 from hpc_sweep.project import Project
 from hpc_sweep.shards import Plan
-from stubs import Slurm, install
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
+from stubs import Slurm
 
 
 @pytest.fixture

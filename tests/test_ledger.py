@@ -16,8 +16,8 @@ import pytest
 import build
 from hpc_sweep import files, ledger
 from hpc_sweep.errors import DamagedError, InputError, RefusedError
-from hpc_sweep.grid import Point
 from hpc_sweep.ledger import Sweep
+from hpc_sweep.records import Point
 
 
 @pytest.fixture

@@ -19,11 +19,11 @@ from hpc_sweep import local, mend, shards, slurm, status
 from hpc_sweep.child import KINDS
 from hpc_sweep.cluster import Limits, Node, Profile
 from hpc_sweep.errors import InputError, RefusedError, SurroundingsError
-from hpc_sweep.grid import Point
 from hpc_sweep.ledger import Sweep
 from hpc_sweep.mend import Wishes
+from hpc_sweep.records import Point
 from hpc_sweep.status import PointStatus, Status
-from stubs import Slurm, install
+from stubs import Slurm
 
 PROFILE = Profile(
     name="v100", scheduler="slurm", node=Node(gpus=4, cpus=40, memory=360), limits=Limits(minutes=24 * 60)
@@ -31,11 +31,6 @@ PROFILE = Profile(
 SMALL = Profile(name="small", scheduler="slurm", node=Node(gpus=1, cpus=8, memory=32), limits=Limits(minutes=60))
 BARE = Profile(name="bare", scheduler="slurm")
 NONE = Wishes()
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
 
 
 @pytest.fixture

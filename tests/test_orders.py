@@ -15,12 +15,7 @@ from hpc_sweep.errors import GridError, InputError, RefusedError, SurroundingsEr
 from hpc_sweep.ledger import Point, Sweep
 from hpc_sweep.project import Project
 from hpc_sweep.status import PointStatus
-from stubs import Slurm, install
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
+from stubs import Slurm
 
 
 @pytest.fixture

@@ -13,12 +13,7 @@ from hpc_sweep.errors import SurroundingsError
 from hpc_sweep.ledger import Sweep
 from hpc_sweep.project import Project
 from hpc_sweep.sbatch import SbatchTimeout
-from stubs import Slurm, install
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
+from stubs import Slurm
 
 
 @pytest.fixture

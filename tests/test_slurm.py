@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import getpass
 from functools import partial
-from pathlib import Path
 
 import pytest
 
 from hpc_sweep import slurm
 from hpc_sweep.errors import SURROUNDINGS
 from hpc_sweep.slurm import Node, SilentError, Task
-from stubs import ENDED, PROGRAMS, Slurm, install
+from stubs import ENDED, PROGRAMS, Slurm
 
 QUESTIONS = {
     "squeue": lambda: slurm.queue(["a", "b"]),
@@ -20,11 +19,6 @@ QUESTIONS = {
     "scancel": lambda: slurm.cancel(["100_1"]),
     "sbatch": lambda: slurm.ask(["sbatch", "script.sh"]),
 }
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
 
 
 @pytest.fixture

@@ -14,15 +14,10 @@ import pytest
 import build
 from hpc_sweep import dump, files, slurm, status
 from hpc_sweep.errors import DamagedError, InputError
-from hpc_sweep.grid import Point
 from hpc_sweep.ledger import Sweep
+from hpc_sweep.records import Point
 from hpc_sweep.status import PointStatus, Status
-from stubs import Slurm, install
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Slurm:
-    return install(tmp_path / "bin", monkeypatch)
+from stubs import Slurm
 
 
 @pytest.fixture

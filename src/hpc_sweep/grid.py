@@ -31,10 +31,11 @@ from hpc_sweep.axes import (
 from hpc_sweep.errors import InputError
 from hpc_sweep.explain import WrongValueError
 from hpc_sweep.nodes import Document, Mapping, Node, Scalar, shorten, show
-from hpc_sweep.points import Point, Question, blame, nest
+from hpc_sweep.points import Question, blame, nest
+from hpc_sweep.records import Point
 from hpc_sweep.resources import HasAxes, Resources, Rule, applying, read_rules, settle, shapes_of
 
-__all__ = ["Grid", "Point", "Resources", "Rule", "changes", "load"]
+__all__ = ["Grid", "Resources", "Rule", "changes", "load"]
 
 RESERVED = ("id", "seed_base")
 LEAST_FAILS = 5

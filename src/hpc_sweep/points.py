@@ -21,19 +21,9 @@ from hpc_sweep.errors import InputError
 from hpc_sweep.explain import explain
 from hpc_sweep.job import Job
 from hpc_sweep.nodes import Document, Mapping, Mark, Node, Scalar, shorten, show
-from hpc_sweep.records import point_id
+from hpc_sweep.records import Point, point_id
 
 Clash = Callable[[Scalar, Node, Scalar, Node], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One fully resolved configuration of a job."""
-
-    index: int
-    id: str
-    config: dict[str, Any]
-    axes: dict[str, Any]
 
 
 def nest(place: Mark, entries: Iterable[tuple[Scalar, Node]], clash: Clash | None = None) -> Mapping:

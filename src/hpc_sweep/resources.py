@@ -16,7 +16,7 @@ from hpc_sweep import config, nodes
 from hpc_sweep.axes import Axis, Selection, select
 from hpc_sweep.explain import WrongValueError, explain
 from hpc_sweep.nodes import Document, Mapping, shorten, show
-from hpc_sweep.points import Point
+from hpc_sweep.records import Point
 
 _RECIPE = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}\Z")
 

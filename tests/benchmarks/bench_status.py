@@ -19,8 +19,8 @@ from measure import best
 import build
 import stubs
 from hpc_sweep import dump
-from hpc_sweep.grid import Point
 from hpc_sweep.ledger import Sweep
+from hpc_sweep.records import Point
 
 STATUS = "from hpc_sweep.cli import main; main()"
 
