@@ -98,6 +98,6 @@ SETTINGS: Mapping[str, Setting] = {
 }
 
 # Test counts (negative, neutral, positive) as the S2LIF paper prints them, where MELD's and MOSEI's are swapped, and as
-# the labels themselves give them. They are for reading beside what a dataset says of itself; nothing is checked against.
+# the labels themselves give them. They are for reading beside what a dataset says of itself.
 PRINTED_TEST_COUNTS = {"mosi": (347, 106, 233), "meld": (1015, 1891, 1685), "mosei": (831, 1256, 521)}
 CORRECTED_TEST_COUNTS = {"mosi": (347, 106, 233), "meld": (833, 1256, 521), "mosei": (1023, 1927, 1709)}

@@ -192,8 +192,8 @@ def _label_problems(draft: Draft, task: str, labels: Labels) -> Iterator[Problem
                 int(i), f"{_where(draft, int(i))}: {task} is {values[i]}, outside 0..{len(labels.classes) - 1}"
             )
     else:
-        for i in np.flatnonzero(~np.isfinite(values)):
-            yield Problem(int(i), f"{_where(draft, int(i))}: {task} is {values[i]}")
+        for i in map(int, np.flatnonzero(~np.isfinite(values))):
+            yield Problem(i, f"{_where(draft, i)}: {task} is {values[i]}")
 
 
 def _frame_problem(frames: Frames, i: int) -> tuple[str | None, int]:
