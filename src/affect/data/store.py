@@ -140,11 +140,13 @@ def write(draft: Draft, path: Path, mending: Mending = Mending()) -> Dataset:  #
 def _check_shape(draft: Draft) -> None:
     """What an importer must never give: lists of different lengths, and names that nobody knows."""
     n = len(draft.ids)
-    columns: dict[str, Any] = {
-        "splits": draft.splits, "texts": draft.texts, **draft.tokens, **draft.groups, **draft.media,
-        **{k: f.lengths for k, f in draft.frames.items()}, **{k: x.values for k, x in draft.labels.items()},
-    }  # fmt: skip
-    for name, column in columns.items():
+    columns: list[tuple[str, Any]] = [
+        ("splits", draft.splits), ("texts", draft.texts),
+        *draft.tokens.items(), *draft.groups.items(), *draft.media.items(),
+        *((name, frames.lengths) for name, frames in draft.frames.items()),
+        *((name, labels.values) for name, labels in draft.labels.items()),
+    ]  # fmt: skip
+    for name, column in columns:
         if column is not None and len(column) != n:
             raise DataError(f"{draft.name}: {n:,} ids, and {len(column):,} of `{name}`")
     if not n:
@@ -185,15 +187,11 @@ def _id_problems(draft: Draft) -> Iterator[Problem]:
 
 def _label_problems(draft: Draft, task: str, labels: Labels) -> Iterator[Problem]:
     values = np.asarray(labels.values)
-    if labels.classes:
-        wrong = (values < 0) | (values >= len(labels.classes))
-        for i in np.flatnonzero(wrong):
-            yield Problem(
-                int(i), f"{_where(draft, int(i))}: {task} is {values[i]}, outside 0..{len(labels.classes) - 1}"
-            )
-    else:
-        for i in map(int, np.flatnonzero(~np.isfinite(values))):
-            yield Problem(i, f"{_where(draft, i)}: {task} is {values[i]}")
+    count = len(labels.classes)
+    wrong = (values < 0) | (values >= count) if count else ~np.isfinite(values)
+    outside = f", outside 0..{count - 1}" if count else ""
+    for i in map(int, np.flatnonzero(wrong)):
+        yield Problem(i, f"{_where(draft, i)}: {task} is {values[i]}{outside}")
 
 
 def _frame_problem(frames: Frames, i: int) -> tuple[str | None, int]:
@@ -266,5 +264,6 @@ def _ragged(
 
 def _rows(read: Callable[[int], Array], kept: Iterable[int], mending: Mending) -> Iterator[Array]:
     for i in kept:
-        row = np.asarray(read(i), np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and that was looked at already
+            row = np.asarray(read(i), np.float32)
         yield np.nan_to_num(row, nan=0.0, posinf=0.0, neginf=0.0) if mending.zero else row
