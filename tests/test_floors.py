@@ -152,6 +152,31 @@ def test_the_science_knows_nothing_of_the_machine() -> None:
     assert [path for path, names in found.items() if names & {"hpc_sweep", "jobs", "submitit", "mlflow"}] == []
 
 
+# The floors of the science, by folder; the files at its top level stand below all of them.
+SCIENCE_FLOORS = ("analysis", "train", "models", "encoders", "data", "media", "")
+
+
+def science_floor(parts: tuple[str, ...]) -> int:
+    return SCIENCE_FLOORS.index(parts[0] if len(parts) > 1 else "")
+
+
+@pytest.mark.parametrize("path", sorted(SCIENCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SCIENCE)))
+def test_the_science_imports_only_what_is_below_it(path: Path) -> None:
+    own_floor = science_floor(path.relative_to(SCIENCE).parts)
+    upward = []
+    for name, line in imported(path):
+        parts = tuple(name.split(".")[1:])
+        folder = parts[0] if parts and (SCIENCE / parts[0]).is_dir() else ""
+        if name.startswith("affect.") and SCIENCE_FLOORS.index(folder) < own_floor:
+            upward.append(f"{path}:{line} imports {name}")
+    assert not upward
+
+
+def test_only_one_file_unpickles() -> None:
+    users = {path.name for path in SCIENCE.rglob("*.py") if packages(imported(path)) & {"pickle", "dill", "joblib"}}
+    assert users <= {"pickles.py"}
+
+
 def test_jobs_take_of_the_machine_what_is_theirs() -> None:
     for path in (ROOT / "jobs").glob("*.py"):
         taken = {name.split(".")[1] for name, _ in imported(path) if name.startswith("hpc_sweep.")}
