@@ -9,6 +9,7 @@ that leave no room, and domains that it does not know.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -59,8 +60,8 @@ class Signal:
         """(length, width) numbers whose mean is near the clip's features: runs that repeat, and key places."""
         rng = _generator((*self.entropy, clip))
         length, width, keys = int(self.lengths[clip]), self.clips.shape[1], self.keys[clip]
-        runs = _runs(rng, length, keys)
-        rows = rng.standard_normal((int(runs[-1]) + 1, width), np.float32)[runs] * np.float32(_BACKGROUND)
+        of_run = runs(rng, length, keys)
+        rows = rng.standard_normal((int(of_run[-1]) + 1, width), np.float32)[of_run] * np.float32(_BACKGROUND)
         rows[keys] = self.clips[clip] * (length / len(keys))
         return rows + rng.standard_normal(rows.shape, np.float32) * np.float32(_JITTER)
 
@@ -94,6 +95,16 @@ class Domain:
     def words(self) -> Array:
         """How many words each sample has."""
         return self.text.lengths - 2
+
+    @property
+    def places(self) -> list[int]:
+        """Which one of its group each sample is, from 0."""
+        seen: Counter[int] = Counter()
+        found = []
+        for group in self.groups.tolist():
+            found.append(seen[group])
+            seen[group] += 1
+        return found
 
     @property
     def polarity(self) -> Array:
@@ -200,7 +211,7 @@ def _generator(entropy: tuple[int, ...]) -> np.random.Generator:
 def quotas(total: int, shares: Array) -> Array:
     """Whole numbers in these proportions that sum to the total."""
     exact = total * np.asarray(shares, float) / np.sum(shares)
-    counts = np.floor(exact).astype(int)
+    counts: Array = np.floor(exact).astype(int)
     counts[np.argsort(counts - exact, kind="stable")[: total - counts.sum()]] += 1
     return counts
 
@@ -211,8 +222,7 @@ def _scores(rng: np.random.Generator, n: int, shares: tuple[float, float, float]
     scores = np.where(
         sides == 0, rng.choice([-0.4, -0.2, 0.0, 0.2, 0.4], n, p=[0.1, 0.15, 0.5, 0.15, 0.1]), sides * strong
     )
-    rounded: Array = np.round(scores * 5) / 5
-    return rounded
+    return np.asarray(np.round(scores * 5) / 5)
 
 
 def _lengths(rng: np.random.Generator, n: int, words: tuple[float, float]) -> Array:
@@ -265,7 +275,7 @@ def _keys(rng: np.random.Generator, length: int, marks: int) -> Array:
     return np.sort(rng.choice(room, count, replace=False)) + marks
 
 
-def _runs(rng: np.random.Generator, length: int, keys: Array) -> Array:
+def runs(rng: np.random.Generator, length: int, keys: Array) -> Array:
     """(length,) the number of the run that each place belongs to: a new one after a key, and every few places."""
     begins = rng.random(length) < 1 / _RUN
     begins[keys] = True

@@ -1,0 +1,217 @@
+"""Synthetic domains in the forms that real datasets have on disk, and the truth beside them.
+
+Owns what is written: MELD's tables and clips, CSMV's JSON and arrays, the folders of VideoEmotion8. Each
+writer gives the ids that its files have, in the domain's order. MMSA pickles are written by `synthetic_mmsa`.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from affect.data import synthetic_media
+from affect.data.rules import CSMV_EMOTIONS, CSMV_OPINIONS, POLARITY, VIDEOEMOTION8
+from affect.data.synthetic import Domain, World
+from affect.data.synthetic_mmsa import write_mmsa
+from affect.data.synthetic_text import Sentence, sentences
+
+
+def world_for(name: str, seed: int = 0, strength: float = 1.0) -> World:
+    """The world that a dataset is made of. MOSI, MOSEI and MELD share theirs; CSMV's videos are as wide as I3D."""
+    return World(seed, width_vision=1024 if name == "csmv" else 20, strength=strength)
+
+
+def write_dataset(world: World, domain: Domain, folder: Path) -> None:
+    """Everything of one dataset, in the form that its users have, and the truth beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = sentences(domain)
+    write_truth(world, domain, told, WRITERS[domain.name](domain, told, folder), folder)
+
+
+# MELD
+
+MELD_FILES = {
+    "train": ("train_sent_emo.csv", "train_splits"),
+    "valid": ("dev_sent_emo.csv", "dev_splits_complete"),
+    "test": ("test_sent_emo.csv", "output_repeated_splits_test"),
+}
+MELD_COLUMNS = (
+    "Sr No.", "Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID", "Season", "Episode",
+    "StartTime", "EndTime",
+)  # fmt: skip
+_SPEAKERS = ("Ada", "Bela", "Carl", "Dina", "Emil", "The Waiter")
+
+
+def write_meld(domain: Domain, told: Sequence[Sentence], folder: Path, clips: bool = True) -> list[str]:
+    """The three tables, and a clip for each row."""
+    ids: list[str] = []
+    places = domain.places
+    for split, (table, below) in MELD_FILES.items():
+        chosen = domain.split(split)
+        rows = [_meld_row(domain, told[i], i, i - chosen[0], places[i]) for i in chosen]
+        names = [f"dia{row[5]}_utt{row[6]}" for row in rows]
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / table, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([MELD_COLUMNS, *rows])
+        for i, name in zip(chosen, names, strict=True) if clips else ():
+            synthetic_media.write_clip(domain, i, folder / below / f"{name}.mp4")
+        ids += [f"{split}/{name}" for name in names]
+    return ids
+
+
+def _meld_row(domain: Domain, told: Sentence, i: int, row: int, place: int) -> list[str | int]:
+    rng, dialogue = domain.rng("speaker", i), int(domain.groups[i] - domain.groups[i - row])
+    starts, seconds = 60 * dialogue % 1200 + 2 * place, int(domain.vision.lengths[i]) / synthetic_media.CLIP_RATE
+    return [
+        row + 1, told.text, _SPEAKERS[int(rng.integers(len(_SPEAKERS)))], domain.emotions[i],
+        POLARITY[int(domain.polarity[i])], dialogue, place, dialogue % 9 + 1, dialogue % 24 + 1, _clock(starts),
+        _clock(starts + seconds),
+    ]  # fmt: skip
+
+
+def _clock(seconds: float) -> str:
+    whole, thousandths = divmod(round(1000 * seconds), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d},{thousandths:03d}"
+
+
+# CSMV
+
+CSMV_LISTS = {"train": "train_set.json", "valid": "dev_set.json", "test": "test_set.json"}
+_HASHTAGS = ("cooking", "football", "newphone", "rain", "schoolday", "streetmusic")
+_UNUSED = 0.09  # more comments than the lists name, as in the release
+
+
+def write_csmv(domain: Domain, told: Sequence[Sentence], folder: Path) -> list[str]:
+    """The annotations, the lists of the splits, and an I3D-like array for each video."""
+    ids, entries = [], {}
+    for i, group in enumerate(domain.groups.tolist()):
+        video, tag = _video(group), _HASHTAGS[group % len(_HASHTAGS)]
+        ids.append(f"{tag}_{i}_{video}")
+        entries[ids[-1]] = _comment(video, told[i].text, domain.polarity[i], domain.emotions[i], tag)
+    unused = _video(int(domain.groups.max()) + 1)
+    more = {
+        f"{_HASHTAGS[0]}_{len(domain) + i}_{unused}": _comment(unused, told[i].text, 1, "joy", _HASHTAGS[0])
+        for i in range(round(_UNUSED * len(domain)))
+    }
+    _json(folder / "lable_data_dict.json", entries | more)
+    for split, name in CSMV_LISTS.items():
+        _json(folder / name, [ids[i] for i in domain.split(split)])
+    _json(folder / "opinion_label_map.json", {name: i for i, name in enumerate(CSMV_OPINIONS)})
+    _json(folder / "emotion_label_map.json", {name: i for i, name in enumerate(CSMV_EMOTIONS)})
+    of_video: dict[str, list[str]] = {}
+    for name, entry in entries.items():
+        of_video.setdefault(entry["video_file_id"], []).append(name)
+    _json(folder / "video_to_comment.json", of_video)
+    for group in sorted(set(domain.groups.tolist())):
+        path = folder / CSMV_FEATURES / f"{Path(_video(group)).stem}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, domain.vision.sequence(group), allow_pickle=False)
+    return ids
+
+
+CSMV_FEATURES = "I3D"
+
+
+def _video(group: int) -> str:
+    return f"{7000000000000000000 + 7919 * group}.mp4"
+
+
+def _comment(video: str, text: str, side: int, emotion: str, tag: str) -> dict[str, str]:
+    return {
+        "video_file_id": video, "comment": text, "opinion_label": POLARITY[side], "emotion_label": emotion,
+        "hashtag": tag,
+    }  # fmt: skip
+
+
+# VideoEmotion8
+
+
+def write_tree(domain: Domain, told: Sequence[Sentence], folder: Path) -> list[str]:
+    """Frames, sound and subtitles by class and video, with the lists of the splits."""
+    ids = []
+    for i, emotion in enumerate(domain.emotions):
+        name = f"{emotion}/{i:05d}_clip"
+        ids.append(name)
+        synthetic_media.write_frames(domain, i, folder / "imgs" / name)
+        synthetic_media.write_sound(domain, i, folder / "mp3" / f"{name}.mp3")
+        path = folder / "srt" / f"{name}.srt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(_subtitles(told[i].text, synthetic_media.seconds(domain, i)), encoding="utf-8")
+    numbers = {name: i for i, name in enumerate(VIDEOEMOTION8, start=1)}
+    (folder / "classInd.txt").write_text("".join(f"{i} {name}\n" for name, i in numbers.items()))
+    train, test = domain.split("train"), domain.split("test")
+    (folder / "trainlist01.txt").write_text("".join(f"{ids[i]} {numbers[domain.emotions[i]]}\n" for i in train))
+    (folder / "testlist01.txt").write_text("".join(f"{ids[i]}\n" for i in test))
+    listed = {
+        ids[i].split("/")[1]: {"subset": subset, "annotations": {"label": domain.emotions[i]}}
+        for subset, chosen in (("training", train), ("validation", test))
+        for i in chosen
+    }
+    _json(folder / "ve8_01.json", {"labels": list(VIDEOEMOTION8), "database": listed})
+    return ids
+
+
+def _subtitles(text: str, seconds: float, words: int = 8) -> str:
+    """An SRT file: some words at a time, evenly over the clip."""
+    said = text.split()
+    lines = [" ".join(said[i : i + words]) for i in range(0, len(said), words)]
+    ends = [_clock(seconds * i / len(lines)) for i in range(len(lines) + 1)]
+    return "".join(f"{i + 1}\n{ends[i]} --> {ends[i + 1]}\n{line}\n\n" for i, line in enumerate(lines))
+
+
+# the truth
+
+
+def write_truth(world: World, domain: Domain, told: Sequence[Sentence], ids: Sequence[str], folder: Path) -> None:
+    """`truth.json` to read, and `truth.npz` with the numbers, for tests and the report."""
+    signals = {"text": domain.text, "vision": domain.vision}
+    np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth_arrays(world, domain))
+    _json(folder / "truth.json", {
+        "dataset": domain.name, "seed": world.seed, "strength": world.strength,
+        "columns": {
+            modality: {"invariant": known.invariant.tolist(), "spurious": known.spurious.tolist()}
+            for modality, known in ((name, world.columns(name)) for name in signals)
+        },
+        "spurious_signs": world.signs(domain.name).round(4).tolist(),
+        "samples": {ids[i]: _told(domain, told[i], i) for i in range(len(domain))},
+    })  # fmt: skip
+
+
+def truth_arrays(world: World, domain: Domain) -> dict[str, Any]:
+    """Which columns are invariant and which spurious, every score, and every key place, end to end."""
+    arrays: dict[str, Any] = {"scores": domain.scores, "units": domain.units}
+    for modality, signal in (("text", domain.text), ("vision", domain.vision)):
+        known = world.columns(modality)
+        arrays[f"{modality}_invariant"], arrays[f"{modality}_spurious"] = known.invariant, known.spurious
+        arrays[f"{modality}_keys"] = np.concatenate(signal.keys)
+        arrays[f"{modality}_key_counts"] = np.array([len(places) for places in signal.keys])
+    return arrays
+
+
+WRITERS: Mapping[str, Callable[[Domain, Sequence[Sentence], Path], list[str]]] = {
+    "mosi": lambda domain, told, folder: write_mmsa(domain, told, folder / "aligned_50.pkl"),
+    "mosei": lambda domain, told, folder: write_mmsa(domain, told, folder / "aligned_50.pkl"),
+    "meld": write_meld,
+    "csmv": write_csmv,
+    "videoemotion8": write_tree,
+}
+
+
+def _told(domain: Domain, sentence: Sentence, i: int) -> dict[str, Any]:
+    return {
+        "score": float(domain.scores[i]),
+        "emotion": domain.emotions[i],
+        "key_words": (domain.text.keys[i] - 1).tolist(),
+        "key_frames": domain.vision.keys[domain.units[i]].tolist(),
+        "polar_words": {place: value for place, value in enumerate(sentence.values) if value},
+    }
+
+
+def _json(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
