@@ -46,7 +46,7 @@ class Container:
     arrays: Mapping[str, Array] = field(repr=False)
 
     def ragged(self, name: str) -> Ragged:
-        return Ragged(self.arrays[f"{name}/values"], self.arrays[f"{name}/offsets"])
+        return Ragged(self.arrays[f"{name}/values"], self.arrays[f"{name}/offsets"], self.arrays.get(f"{name}/of"))
 
     def names(self, group: str) -> list[str]:
         """What a group holds, one level down."""
@@ -62,20 +62,26 @@ class Container:
 
 @dataclass(frozen=True)
 class Ragged:
-    """Sequences of different lengths, end to end: `values[offsets[i]:offsets[i + 1]]` is the i-th."""
+    """Sequences of different lengths, end to end: `values[offsets[i]:offsets[i + 1]]` is the i-th.
+
+    Where there is `of`, sequences are shared: the i-th is that of the number `of[i]`.
+    """
 
     values: Array
     offsets: Array
+    of: Array | None = None
 
     def __len__(self) -> int:
-        return len(self.offsets) - 1
+        return len(self.offsets) - 1 if self.of is None else len(self.of)
 
     def __getitem__(self, index: int) -> Array:
-        return self.values[self.offsets[index] : self.offsets[index + 1]]
+        place = index if self.of is None else self.of[index]
+        return self.values[self.offsets[place] : self.offsets[place + 1]]
 
     @property
     def lengths(self) -> Array:
-        return np.diff(self.offsets)
+        lengths = np.diff(self.offsets)
+        return lengths if self.of is None else lengths[self.of]
 
     def text(self, index: int) -> str:
         return self[index].tobytes().decode()

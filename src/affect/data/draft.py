@@ -30,12 +30,17 @@ class Problem:
 
 @dataclass(frozen=True)
 class Frames:
-    """A sequence for each sample: `read(i)` gives (lengths[i], width) numbers. A length of 0 is a missing modality."""
+    """A sequence for each sample: `read(i)` gives (lengths[i], width) numbers. A length of 0 is a missing modality.
 
-    lengths: Array  # (N,) integers
+    Where samples share sequences, as the comments on one video do, `of` says which sequence each sample has, and
+    `lengths` and `read` count sequences. Each is then read and stored once.
+    """
+
+    lengths: Array  # (N,) integers, or one for each sequence where there is `of`
     width: int
     read: Callable[[int], Array]
     about: str = ""  # what the numbers are: "COVAREP, aligned to words"
+    of: Array | None = None  # (N,) numbers of sequences
 
 
 @dataclass(frozen=True)

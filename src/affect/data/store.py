@@ -143,7 +143,7 @@ def _check_shape(draft: Draft) -> None:
     columns: list[tuple[str, Any]] = [
         ("splits", draft.splits), ("texts", draft.texts),
         *draft.tokens.items(), *draft.groups.items(), *draft.media.items(),
-        *((name, frames.lengths) for name, frames in draft.frames.items()),
+        *((name, frames.lengths if frames.of is None else frames.of) for name, frames in draft.frames.items()),
         *((name, labels.values) for name, labels in draft.labels.items()),
     ]  # fmt: skip
     for name, column in columns:
@@ -154,26 +154,37 @@ def _check_shape(draft: Draft) -> None:
     unknown = sorted(set(draft.splits) - set(SPLITS)) + sorted(set(draft.media) - set(MEDIA))
     if unknown:
         raise DataError(f"{draft.name}: `{unknown[0]}` is none of {', '.join((*SPLITS, *MEDIA))}")
+    for name, frames in draft.frames.items():
+        if frames.of is not None and (np.min(frames.of) < 0 or np.max(frames.of) >= len(frames.lengths)):
+            raise DataError(f"{draft.name}: `{name}` points beyond its {len(frames.lengths):,} sequences")
 
 
 def _problems(draft: Draft, mending: Mending) -> tuple[list[Problem], int]:
     """Everything that does not fit, and how many numbers are set to 0."""
-    found = [*draft.problems, *_id_problems(draft)]
+    found = [*draft.problems, *_id_problems(draft), *_text_problems(draft)]
     known = {p.index for p in found}
     for task, labels in draft.labels.items():
         found += [p for p in _label_problems(draft, task, labels) if p.index not in known]
     zeroed = 0
     for name, frames in draft.frames.items():
-        for i in range(len(draft)):
-            if i in known:
-                continue
-            wrong, count = _frame_problem(frames, i)
+        for sequence, samples in _users(frames, [i for i in range(len(draft)) if i not in known]).items():
+            wrong, count = _frame_problem(frames, sequence)
             zeroed += count if mending.zero else 0
             if wrong is None and count and not mending.zero:
                 wrong = f"{count:,} numbers are NaN or infinite"
             if wrong:
-                found.append(Problem(i, f"{_where(draft, i)}: {name}: {wrong}"))
+                found += [Problem(i, f"{_where(draft, i)}: {name}: {wrong}") for i in samples]
     return found, zeroed
+
+
+def _users(frames: Frames, samples: Sequence[int]) -> dict[int, list[int]]:
+    """The samples that have each sequence."""
+    if frames.of is None:
+        return {i: [i] for i in samples}
+    users: dict[int, list[int]] = {}
+    for i, sequence in zip(samples, frames.of[list(samples)].tolist(), strict=True):
+        users.setdefault(sequence, []).append(i)
+    return users
 
 
 def _id_problems(draft: Draft) -> Iterator[Problem]:
@@ -183,6 +194,20 @@ def _id_problems(draft: Draft) -> Iterator[Problem]:
             yield Problem(i, f"{draft.name} sample {i}: it has no id")
         elif seen.setdefault(name, i) != i:
             yield Problem(i, f"{draft.name} sample {i}: id `{name}` is that of sample {seen[name]} too")
+
+
+def _text_problems(draft: Draft) -> Iterator[Problem]:
+    """Texts that UTF-8 has no form for: JSON and pickles can hold half a character."""
+    columns: list[tuple[str, list[str] | None]] = [
+        ("its id", draft.ids), ("its text", draft.texts),
+        *((f"its {name}", column) for name, column in (*draft.groups.items(), *draft.media.items())),
+    ]  # fmt: skip
+    for name, column in columns:
+        for i, text in enumerate(column or []):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                yield Problem(i, f"{draft.name} sample {i} ({ascii(draft.ids[i])}): {name} holds half a character")
 
 
 def _label_problems(draft: Draft, task: str, labels: Labels) -> Iterator[Problem]:
@@ -250,8 +275,13 @@ def _arrays(draft: Draft, kept: Sequence[int], mending: Mending) -> Iterator[tup
     for name, rows in draft.tokens.items():
         yield from _ragged(f"tokens/{name}", [len(rows[i]) for i in kept], None, "<i4", (rows[i] for i in kept))
     for name, frames in draft.frames.items():
-        lengths = np.asarray(frames.lengths)[list(kept)]
-        yield from _ragged(f"frames/{name}", lengths, frames.width, "<f4", _rows(frames.read, kept, mending))
+        sequences: Sequence[int] = kept
+        if frames.of is not None:  # each sequence that is left, once
+            found, places = np.unique(frames.of[list(kept)], return_inverse=True)
+            sequences = found.tolist()
+            yield f"frames/{name}/of", places.astype(np.int64)
+        lengths = np.asarray(frames.lengths)[list(sequences)]
+        yield from _ragged(f"frames/{name}", lengths, frames.width, "<f4", _rows(frames.read, sequences, mending))
 
 
 def _ragged(

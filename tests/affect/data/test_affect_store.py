@@ -189,12 +189,67 @@ SHAPES: list[tuple[dict[str, Any], str]] = [
     ({"media": {"smell": [""] * 6}}, "`smell` is none of"),
     ({"labels": {"p": Labels(np.zeros(7, int), ("a",))}}, "7 of `p`"),
     ({"frames": {"f": Frames(np.zeros(2, int), 3, lambda i: np.zeros((0, 3)))}}, "2 of `f`"),
+    ({"frames": {"f": Frames(np.zeros(6, int), 3, lambda i: np.zeros((0, 3)), of=np.zeros(2, int))}}, "2 of `f`"),
+    ({"frames": {"f": Frames(np.zeros(2, int), 3, lambda i: np.zeros((0, 3)), of=np.arange(6))}}, "beyond its 2 seq"),
+    ({"frames": {"f": Frames(np.zeros(6, int), 3, lambda i: np.zeros((0, 3)), of=np.full(6, -1))}}, "beyond its 6 seq"),
 ]
 
 
 @pytest.mark.parametrize(("change", "words"), SHAPES)
 def test_what_an_importer_must_never_give(change: dict[str, Any], words: str, draft: Draft, tmp_path: Path) -> None:
     assert words in refused(replace(draft, **change), tmp_path, drop=True)
+
+
+# samples that share a sequence
+
+
+SHARED = [np.full((n, 3), n, np.float64) for n in (2, 0, 5, 1)]
+
+
+def sharing(draft: Draft, of: list[int], reads: list[int] | None = None) -> Draft:
+    def read(k: int) -> Any:
+        if reads is not None:
+            reads.append(k)
+        return SHARED[k]
+
+    return replace(draft, frames={"vision": Frames(np.array([2, 0, 5, 1]), 3, read, of=np.array(of))})
+
+
+def test_a_shared_sequence_is_read_and_stored_once(draft: Draft, tmp_path: Path) -> None:
+    of, reads = [2, 2, 0, 1, 2, 0], list[int]()
+    written(sharing(draft, of, reads), tmp_path)
+    vision = store.open_dataset(tmp_path / "data" / "tiny.h5").frames["vision"]
+    assert len(vision) == 6 and vision.lengths.tolist() == [5, 5, 2, 0, 5, 2]
+    for i, k in enumerate(of):
+        np.testing.assert_array_equal(vision[i], SHARED[k])
+    assert len(vision.values) == 7, "the sequence that nobody has is left out"
+    assert sorted(reads) == [0, 0, 1, 1, 2, 2], "once to look at it, once to write it"
+
+
+def test_dropping_samples_keeps_the_sequences_of_the_others(draft: Draft, tmp_path: Path) -> None:
+    shared = sharing(draft, [3, 0, 0, 2, 1, 3])
+    shared.problems += [Problem(3, "row 3 is broken"), Problem(0, "row 0 is broken")]
+    vision = written(shared, tmp_path, drop=True).frames["vision"]
+    assert [row.tolist() for row in (vision[i] for i in range(4))] == [SHARED[k].tolist() for k in (0, 0, 1, 3)]
+    assert len(vision.values) == 3
+
+
+def test_a_shared_sequence_that_is_bad_is_a_problem_of_each_that_has_it(draft: Draft, tmp_path: Path) -> None:
+    bad = sharing(draft, [2, 2, 0, 1, 2, 0])
+    bad.frames["vision"].lengths[2] = 4
+    said = refused(bad, tmp_path)
+    assert "3 of 6 samples do not fit" in said and "sample 4 (v4): vision: has the shape (5, 3), not (4, 3)" in said
+    assert written(bad, tmp_path, drop=True).ids == ["v2", "v3", "v5"]
+
+
+@pytest.mark.parametrize("column", ["texts", "groups", "ids"])
+def test_half_a_character_is_told_before_anything_is_written(column: str, draft: Draft, tmp_path: Path) -> None:
+    values = {"texts": draft.texts, "groups": draft.groups["video"], "ids": draft.ids}[column]
+    assert values is not None
+    values[4] = "\ud83d"
+    said = refused(draft, tmp_path)
+    assert "tiny sample 4" in said and "holds half a character" in said
+    assert len(written(draft, tmp_path, drop=True)) == 5
 
 
 def test_no_samples_at_all(draft: Draft, tmp_path: Path) -> None:
