@@ -55,7 +55,7 @@ def packet_times(path: Path, kind: Kind, damaged: bool = False) -> list[float]:
     times: list[float] = []
     end = 0.0
     with opened(path, kind, damaged) as (container, wanted):
-        for packet in container.demux():
+        for packet in _packets(container, damaged):
             time = packet.dts if packet.pts is None else packet.pts
             if packet.size == 0 or time is None or packet.time_base is None:
                 continue
@@ -91,6 +91,16 @@ def _stream(path: Path, container: Any, kind: Kind) -> Any:
             return stream
     found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing that FFmpeg knows"
     raise DataError(f"{path} has no {kind} stream: it holds {found}")
+
+
+def _packets(container: Any, damaged: bool) -> Iterator[Any]:
+    import av
+
+    try:
+        yield from container.demux()
+    except av.FFmpegError:
+        if not damaged:
+            raise
 
 
 def _declared(container: Any) -> float:

@@ -62,11 +62,11 @@ def write_video(
     """
     import av
 
+    given = iter(pictures)
+    first = next(given, None)
+    if first is None or first.shape[0] % 2 or first.shape[1] % 2:
+        raise ValueError(f"{path}: a video needs pictures, and of even height and width")
     with files.replacing(path) as temporary, av.open(str(temporary), "w", options={"fflags": "+bitexact"}) as container:
-        given = iter(pictures)
-        first = next(given)
-        if first.shape[0] % 2 or first.shape[1] % 2:
-            raise ValueError(f"pictures of {first.shape[1]}x{first.shape[0]} cannot be written: both must be even")
         streams = [_video_stream(container, codec, first, per_second)]
         if sound is not None:
             streams.append(_sound_stream(container, sound_rate))
