@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from affect.data.draft import Problem
-from affect.data.plain import numbered, read_text, safe_name, whole_number
+from affect.data.plain import numbered, read_text, safe_name, scan, whole_number
 from affect.errors import DataError
 
 TEXT_LISTS = {"trainlist01.txt": "train", "testlist01.txt": "test"}
@@ -54,7 +54,7 @@ def read_listing(source: Path, classes: Sequence[str]) -> Listing:
     if source.is_file():
         return _read_json(source, spelled)
     texts = [source / name for name in (*TEXT_LISTS, CLASSES) if (source / name).is_file()]
-    jsons = sorted(source.glob("*.json"))
+    jsons = [source / name for name in scan(source) if name.endswith(".json")]
     if len(jsons) > 1:
         raise DataError(f"{source} holds {jsons[0].name} and {jsons[1].name}; give the one that is the list")
     if not texts and not jsons:

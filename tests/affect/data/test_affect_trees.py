@@ -247,6 +247,8 @@ def test_two_json_files_are_too_many(tree: Tree) -> None:
     with pytest.raises(DataError, match=r"holds a\.json and b\.json; give the one"):
         trees.read_ekman6(tree.root)
     assert len(trees.read_ekman6(tree.root / "b.json")) == 5
+    (tree.root / "a.json").rename(tree.root / "._b.json")
+    assert len(trees.read_ekman6(tree.root)) == 5, "hidden files are none of the dataset's"
 
 
 @pytest.mark.parametrize(
