@@ -169,21 +169,22 @@ class World:
         tokens = _lengths(rng, len(scores), kind.words) + 2
         frames = tokens if kind.frames is None else _between(rng, len(said), *kind.frames)
         return Domain(
-            name, counts, scores, _emotions(rng, scores, kind), groups,
+            name, counts, scores, _emotions(rng, scores, counts, kind), groups,
             self._signal("text", name, scores, tokens, marks=1), self._signal("vision", name, said, frames),
             units, self.seed,
         )  # fmt: skip
 
     def _signal(self, modality: str, name: str, scores: Array, lengths: Array, marks: int = 0) -> Signal:
         rng, columns, n = self._rng("signal", name, modality), self.columns(modality), len(scores)
+        keys = tuple(_keys(rng, int(length), marks) for length in lengths)
         said = scores / 1.5
         followed = np.stack([said, 1.3 * np.tanh(said), 0.8 * said + 0.1 * said**3], axis=1)
         invariant = followed + rng.normal(0, _FACTOR_NOISE[modality], (n, 1)) + rng.normal(0, 0.1, (n, FACTORS))
         spurious = said[:, None] * self.signs(name) + rng.normal(0, _SPURIOUS_NOISE, (n, FACTORS))
+        # nothing that was drawn until here depends on how many columns there are
         clips = rng.normal(0, _COLUMN_NOISE, (n, columns.width))
         for chosen, factors in ((columns.invariant, invariant), (columns.spurious, spurious)):
             clips[:, chosen] += factors[:, columns.factor[chosen]] * columns.loading[chosen]
-        keys = tuple(_keys(rng, int(length), marks) for length in lengths)
         return Signal(
             clips.astype(np.float32), lengths, keys, spurious, _entropy(self.seed, "sequence", name, modality)
         )
@@ -256,12 +257,13 @@ def _shared_groups(rng: np.random.Generator, scores: Array, mean: float) -> Arra
     return groups
 
 
-def _emotions(rng: np.random.Generator, scores: Array, kind: Kind) -> tuple[str, ...]:
-    if not kind.emotions:
-        return ("",) * len(scores)
-    names, sides, found = list(kind.emotions), by_round(scores), np.empty(len(scores), object)
-    for side in range(3):
-        chosen = np.flatnonzero(sides == side)
+def _emotions(rng: np.random.Generator, scores: Array, counts: tuple[int, int, int], kind: Kind) -> tuple[str, ...]:
+    """Emotions that go with the side of each score, in each split as often as in the real dataset."""
+    names, sides = list(kind.emotions), by_round(scores)
+    splits = np.repeat(np.arange(len(counts)), counts)
+    found = np.full(len(scores), "", object)
+    for split, side in np.ndindex(len(counts), 3) if names else ():
+        chosen = np.flatnonzero((splits == split) & (sides == side))
         if len(chosen):
             shares = np.array([row[side] for row in kind.emotions.values()])
             found[chosen] = rng.permutation(np.repeat(names, quotas(len(chosen), shares)))

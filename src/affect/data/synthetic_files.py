@@ -15,10 +15,15 @@ from typing import Any
 import numpy as np
 
 from affect.data import synthetic_media
+from affect.data.draft import SPLITS
 from affect.data.rules import CSMV_EMOTIONS, CSMV_OPINIONS, POLARITY, VIDEOEMOTION8
 from affect.data.synthetic import Domain, World
 from affect.data.synthetic_mmsa import write_mmsa
-from affect.data.synthetic_text import Sentence, sentences
+from affect.data.synthetic_text import LEXICON, Sentence, sentences
+from affect.data.synthetic_truth import SENTIMENT, face_world, write_truth
+
+RELEASE = "release"
+FACES = "faces.h5"  # in the release of MOSI, MOSEI and MELD: what they have in common
 
 
 def world_for(name: str, seed: int = 0, strength: float = 1.0) -> World:
@@ -27,10 +32,24 @@ def world_for(name: str, seed: int = 0, strength: float = 1.0) -> World:
 
 
 def write_dataset(world: World, domain: Domain, folder: Path) -> None:
-    """Everything of one dataset, in the form that its users have, and the truth beside it."""
+    """Everything of one dataset: `release/` has the form that its users have, and the truth lies beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     told = sentences(domain)
-    write_truth(world, domain, told, WRITERS[domain.name](domain, told, folder), folder)
+    ids = WRITERS[domain.name](domain, told, folder / RELEASE)
+    if domain.name in SENTIMENT:
+        write_faces(world, domain, ids, folder / RELEASE / FACES)
+    write_truth(world, domain, told, ids, folder)
+
+
+def write_faces(world: World, domain: Domain, ids: Sequence[str], path: Path) -> None:
+    """Features of faces by split and id, as wide as VGGFace2's: the same samples with other columns."""
+    import h5py
+
+    wide = face_world(world).domain(domain.name, domain.sizes).vision
+    with h5py.File(path, "w") as file:
+        for split in SPLITS:
+            for i in domain.split(split):
+                file.create_dataset(f"{split}/{ids[i]}", data=wide.sequence(i), track_times=False)
 
 
 # MELD
@@ -60,7 +79,7 @@ def write_meld(domain: Domain, told: Sequence[Sentence], folder: Path, clips: bo
             csv.writer(file).writerows([MELD_COLUMNS, *rows])
         for i, name in zip(chosen, names, strict=True) if clips else ():
             synthetic_media.write_clip(domain, i, folder / below / f"{name}.mp4")
-        ids += [f"{split}/{name}" for name in names]
+        ids += [f"{split}_{name}" for name in names]
     return ids
 
 
@@ -152,8 +171,24 @@ def write_tree(domain: Domain, told: Sequence[Sentence], folder: Path) -> list[s
         for subset, chosen in (("training", train), ("validation", test))
         for i in chosen
     }
+    write_lexicon(folder / LEXICON_FILE)
     _json(folder / "ve8_01.json", {"labels": list(VIDEOEMOTION8), "database": listed})
     return ids
+
+
+LEXICON_FILE = "senticnet5.py"
+_MOODS = {"anticipation": "interest", "trust": "admiration"}  # the others have the name of their emotion
+
+
+def write_lexicon(path: Path) -> None:
+    """The words whose polarity is known, as SenticNet 5 has them; those without an emotion have the plainest one."""
+    lines = ["senticnet = {}"]
+    for entry in LEXICON:
+        mood = _MOODS.get(entry.emotion, entry.emotion) or ("joy" if entry.value > 0 else "sadness")
+        label = "positive" if entry.value > 0 else "negative"
+        row = [*["0"] * 4, f"#{mood}", f"#{mood}", label, str(entry.value), *["thing"] * 5]
+        lines.append(f"senticnet[{'_'.join(entry.words)!r}] = {row!r}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _subtitles(text: str, seconds: float, words: int = 8) -> str:
@@ -164,35 +199,6 @@ def _subtitles(text: str, seconds: float, words: int = 8) -> str:
     return "".join(f"{i + 1}\n{ends[i]} --> {ends[i + 1]}\n{line}\n\n" for i, line in enumerate(lines))
 
 
-# the truth
-
-
-def write_truth(world: World, domain: Domain, told: Sequence[Sentence], ids: Sequence[str], folder: Path) -> None:
-    """`truth.json` to read, and `truth.npz` with the numbers, for tests and the report."""
-    signals = {"text": domain.text, "vision": domain.vision}
-    np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth_arrays(world, domain))
-    _json(folder / "truth.json", {
-        "dataset": domain.name, "seed": world.seed, "strength": world.strength,
-        "columns": {
-            modality: {"invariant": known.invariant.tolist(), "spurious": known.spurious.tolist()}
-            for modality, known in ((name, world.columns(name)) for name in signals)
-        },
-        "spurious_signs": world.signs(domain.name).round(4).tolist(),
-        "samples": {ids[i]: _told(domain, told[i], i) for i in range(len(domain))},
-    })  # fmt: skip
-
-
-def truth_arrays(world: World, domain: Domain) -> dict[str, Any]:
-    """Which columns are invariant and which spurious, every score, and every key place, end to end."""
-    arrays: dict[str, Any] = {"scores": domain.scores, "units": domain.units}
-    for modality, signal in (("text", domain.text), ("vision", domain.vision)):
-        known = world.columns(modality)
-        arrays[f"{modality}_invariant"], arrays[f"{modality}_spurious"] = known.invariant, known.spurious
-        arrays[f"{modality}_keys"] = np.concatenate(signal.keys)
-        arrays[f"{modality}_key_counts"] = np.array([len(places) for places in signal.keys])
-    return arrays
-
-
 WRITERS: Mapping[str, Callable[[Domain, Sequence[Sentence], Path], list[str]]] = {
     "mosi": lambda domain, told, folder: write_mmsa(domain, told, folder / "aligned_50.pkl"),
     "mosei": lambda domain, told, folder: write_mmsa(domain, told, folder / "aligned_50.pkl"),
@@ -200,16 +206,6 @@ WRITERS: Mapping[str, Callable[[Domain, Sequence[Sentence], Path], list[str]]] =
     "csmv": write_csmv,
     "videoemotion8": write_tree,
 }
-
-
-def _told(domain: Domain, sentence: Sentence, i: int) -> dict[str, Any]:
-    return {
-        "score": float(domain.scores[i]),
-        "emotion": domain.emotions[i],
-        "key_words": (domain.text.keys[i] - 1).tolist(),
-        "key_frames": domain.vision.keys[domain.units[i]].tolist(),
-        "polar_words": {place: value for place, value in enumerate(sentence.values) if value},
-    }
 
 
 def _json(path: Path, content: Any) -> None:

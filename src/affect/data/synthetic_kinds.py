@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from affect.data.rules import CORRECTED_TEST_COUNTS, POLARITY_OF
 from affect.errors import DataError
 
-LEAST = 8  # samples in a split, however small the scale
+LEAST = 24  # samples in a split, however small the scale
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pickle
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,9 @@ def write_mmsa(domain: Domain, told: Sequence[Sentence], path: Path, aligned: bo
     """One pickle as MMSA publishes it, `aligned_50.pkl` or `unaligned_50.pkl`."""
     if domain.name not in SHAPES:
         raise DataError(f"there is no MMSA file of `{domain.name}`: there are {', '.join(SHAPES)}")
+    width, room = domain.vision.clips.shape[1], SHAPES[domain.name].vision
+    if width > room:
+        raise DataError(f"{domain.name} has {width} columns of vision, and its MMSA file has room for {room}")
     ids = _clip_ids(domain)
     content = {name: _mmsa_split(domain, told, ids, domain.split(name), aligned) for name in SPLITS}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,25 +61,23 @@ def _mmsa_split(
     content: dict[str, Any] = {
         "raw_text": np.array([told[i].text for i in chosen]),
         "id": np.array([ids[i] for i in chosen]),
-        "text": _padded([domain.text.sequence(i) for i in chosen], TOKENS),
+        "text": _padded(domain.text.sequence, chosen, TOKENS)[0],
         "text_bert": np.stack([_bert(told[i].words) for i in chosen]),
         "annotations": np.array([POLARITY[side].capitalize() for side in by_sign(scores)]),
         "classification_labels": by_sign(scores),
         "regression_labels": scores.astype(np.float32),
     }
-    for modality, width, room in (
-        ("audio", shape.audio, shape.audio_frames),
-        ("vision", shape.vision, shape.vision_frames),
-    ):
-        rows = [_rows(domain, modality, i, width, 1 if aligned else _REPEATS[modality]) for i in chosen]
-        content[modality] = _padded(rows, TOKENS if aligned else room)
+    rooms = {"audio": (shape.audio, shape.audio_frames), "vision": (shape.vision, shape.vision_frames)}
+    for modality, (width, room) in rooms.items():
+        read = partial(_rows, domain, modality, width, 1 if aligned else _REPEATS[modality])
+        content[modality], lengths = _padded(read, chosen, TOKENS if aligned else room)
         if not aligned:
-            content[f"{modality}_lengths"] = [len(row) for row in rows]
-            _spoil(content[modality], content[f"{modality}_lengths"], modality, domain.rng("stale " + modality))
+            content[f"{modality}_lengths"] = lengths
+            _spoil(content[modality], lengths, modality, domain.rng("stale " + modality))
     return content
 
 
-def _rows(domain: Domain, modality: str, i: int, width: int, repeats: int) -> Array:
+def _rows(domain: Domain, modality: str, width: int, repeats: int, i: int) -> Array:
     """(frames, width): the causal model's columns first, then noise; of sound there is nothing but noise."""
     rng, length = domain.rng(modality + " rows", i), int(domain.text.lengths[i])
     known = domain.vision.sequence(i)[:, :width] if modality == "vision" else np.zeros((length, 0))
@@ -83,11 +85,15 @@ def _rows(domain: Domain, modality: str, i: int, width: int, repeats: int) -> Ar
     return rows + rng.normal(0, 0.01, rows.shape) if repeats > 1 else rows.astype(np.float64)
 
 
-def _padded(rows: Sequence[Array], room: int) -> Array:
-    block = np.zeros((len(rows), room, rows[0].shape[1]), rows[0].dtype)
-    for i, row in enumerate(rows):
-        block[i, : len(row)] = row
-    return block
+def _padded(read: Callable[[int], Array], chosen: Sequence[int], room: int) -> tuple[Array, list[int]]:
+    """(samples, room, width) numbers with 0 behind each sequence, and how long each is."""
+    first = read(chosen[0])
+    block, lengths = np.zeros((len(chosen), room, first.shape[1]), first.dtype), []
+    for place, i in enumerate(chosen):
+        rows = read(i)
+        block[place, : len(rows)] = rows
+        lengths.append(len(rows))
+    return block, lengths
 
 
 def _spoil(block: Array, lengths: Sequence[int], modality: str, rng: np.random.Generator) -> None:
