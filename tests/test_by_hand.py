@@ -26,6 +26,7 @@ JOB = '''"""Train something.
 More words.
 """
 
+from dataclasses import field
 from enum import Enum
 from typing import Annotated, Literal
 
@@ -46,6 +47,7 @@ class Config(Base):
     frozen: bool = False
     name: str = "x"
     inner: Inner = Inner()
+    more: Annotated[dict[str, int], Field(description="what else")] = field(default_factory=dict)
 
 
 def run(config, ctx):
@@ -134,7 +136,7 @@ def test_help_says_what_there_is(folder: Path) -> None:
     text = run(folder, "--help").output
     assert "Train something." in text
     assert "More words" not in text
-    for words in ("--order", "[required]", "--epochs", "how long [3]", "--layers", "--point SWEEP/ID"):
+    for words in ("--order", "[required]", "--epochs", "how long [3]", "what else [{}]", "--layers", "--point SWEEP/ID"):
         assert words in text
 
 

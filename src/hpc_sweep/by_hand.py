@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 import tempfile
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import FrameType
 from typing import Any, get_args, get_type_hints
@@ -35,7 +35,7 @@ def _command(job: jobs.Job) -> click.Command:
         click.Option(
             [f"--{field.name.replace('_', '-')}", field.name],
             default=None,
-            help=f"{_about(hints[field.name])} [{'required' if field.default is MISSING else field.default}]".strip(),
+            help=f"{_about(hints[field.name])} [{_default(field)}]".strip(),
         )
         for field in fields(job.config)
     ]
@@ -57,6 +57,12 @@ def _command(job: jobs.Job) -> click.Command:
 
     about = (job.module.__doc__ or job.name).strip().splitlines()[0]
     return click.Command(job.name, params=options, callback=run, help=about)
+
+
+def _default(field: Field[Any]) -> Any:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return "required" if field.default is MISSING else field.default
 
 
 def _about(hint: Any) -> str:
