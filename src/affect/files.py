@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +24,8 @@ def sha256(path: Path) -> str:
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to; it takes its place when the block ends well, else it goes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = path.with_name(f".tmp-{path.stem}-{os.urandom(6).hex()}{path.suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # who may read it is for umask to say
     try:
         yield temporary
         _sync(temporary)
