@@ -48,7 +48,8 @@ class _Place:
     stop: int
     chosen: Array | None = None
 
-    def __len__(self) -> int:
+    @property
+    def rows(self) -> int:
         return self.stop - self.start if self.chosen is None else len(self.chosen)
 
     def read(self, sequence: csd_file.Sequence) -> Array:
@@ -76,6 +77,7 @@ def read_csd(source: Path, *, folds: str = "") -> Draft:
     if unused:
         draft.notes.append(f"{unused:,} videos of {fold_file.name} have no labels")
     for name, sequence in sequences.items():
+        _refuse_aligned_to_words(sequence, samples, sequences["labels"])
         if name == "words":
             _add_words(draft, sequence, samples)
         elif name == "phones":
@@ -173,14 +175,28 @@ def _labels(samples: Sequence[_Sample]) -> dict[str, Labels]:
 # what belongs to a sample
 
 
+def _refuse_aligned_to_words(
+    sequence: csd_file.Sequence, samples: Sequence[_Sample], labels: csd_file.Sequence
+) -> None:
+    """The SDK numbers words as it numbers labels; `video[57]` of a video with five labels is a word."""
+    videos, known = {sample.video for sample in samples}, {sample.id for sample in samples} | set(labels.entries)
+    for key in sequence.entries:
+        video, number = _split(key)
+        if number >= 0 and video in videos and key not in known:
+            raise DataError(
+                f"{sequence.path} has `{key}`, and {labels.path.name} has no label of that number: it is aligned to "
+                "words or to other labels; align it to these labels, or take the files that are not aligned"
+            )
+
+
 def _add_frames(draft: Draft, name: str, sequence: csd_file.Sequence, samples: Sequence[_Sample]) -> None:
     places = _places(draft, name, sequence, samples, _middle_inside)
-    lengths = np.array([len(place) if place else 0 for place in places], np.int64)
+    lengths = np.array([place.rows if place else 0 for place in places], np.int64)
     empty = np.empty((0, sequence.width), np.float32)
 
     def read(i: int) -> Array:
         place = places[i]
-        return place.read(sequence) if place and len(place) else empty
+        return place.read(sequence) if place and place.rows else empty
 
     draft.frames[name] = Frames(lengths, sequence.width, read, f"{sequence.root}, of {sequence.path.name}")
     _note_missing(draft, f"no {name}", lengths)
@@ -191,7 +207,7 @@ def _add_words(draft: Draft, sequence: csd_file.Sequence, samples: Sequence[_Sam
         raise DataError(f"{sequence.path} has {sequence.width} words in a row; a file of words has one")
     draft.texts, pauses = [], 0
     for i, place in enumerate(_places(draft, "words", sequence, samples, _overlaps)):
-        words = place.read(sequence)[:, 0].tolist() if place and len(place) else []
+        words = place.read(sequence)[:, 0].tolist() if place and place.rows else []
         spoken = [word for word in words if word != PAUSE.encode()]
         pauses += len(words) - len(spoken)
         text = b" ".join(spoken).decode(errors="replace")

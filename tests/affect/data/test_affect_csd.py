@@ -157,6 +157,13 @@ def test_aligned_files_are_taken_as_they_are(folder: Folder) -> None:
     np.testing.assert_array_equal(draft.frames["audio"].read(1), FACET[:3])
 
 
+def test_files_that_are_aligned_to_words_are_refused(folder: Folder) -> None:
+    one = (FACET[:1], seconds(1))
+    folder.put("CMU_MOSI_Visual_Facet_42.csd", "FACET 4.2", {f"va[{i}]": one for i in range(5)})
+    told = folder.refused()
+    assert "has `va[2]`, and CMU_MOSI_Opinion_Labels.csd has no label of that number: it is aligned to words" in told
+
+
 def test_numbers_of_keys_are_sorted_as_numbers(folder: Folder) -> None:
     one = (np.array([[1.0]]), np.array([[0.0, 1.0]]))
     folder.put("CMU_MOSI_Opinion_Labels.csd", "labels", {f"va[{i}]": one for i in (10, 2, 0)})
@@ -304,6 +311,12 @@ def test_an_entry_whose_shapes_do_not_fit_is_a_problem_of_its_samples(
     assert told in found[1][1] and "sample 1 (va[1]): vision in CMU_MOSI_Visual_Facet_42.csd: " in found[1][1]
     written = store.write(read_csd(folder.path), folder.path / "out.h5", Mending(drop=True))
     assert written.ids == ["vb[0]", "vc[0]", "vd[7]"]
+
+
+def test_an_aligned_entry_that_does_not_fit_is_a_problem(folder: Folder) -> None:
+    folder.change("CMU_MOSI_Visual_Facet_42.csd", "va[1]", FACET[:3], seconds(2))
+    ((index, told),) = folder.problems()
+    assert index == 1 and "features (3, 2) and intervals (2, 2) do not fit together" in told
 
 
 def test_labels_that_do_not_fit_are_no_samples(folder: Folder) -> None:
