@@ -22,6 +22,7 @@ from affect.errors import DataError
 FLOOR = 1e-10  # power; the logarithm of anything below is that of this
 LONGEST = 6 * 3600  # seconds of sound in one file
 _BLOCK = 4096  # windows at a time
+_MOST_BANDS, _LARGEST_TRANSFORM = 1024, 1 << 14
 
 
 def sound(path: Path, rate: int = 16_000, *, damaged: bool = False) -> Array:
@@ -114,30 +115,30 @@ def _pieces(path: Path, rate: int, damaged: bool) -> Iterator[Array]:
     """What FFmpeg decodes, resampled, in pieces (samples,) float32. Time stamps are not looked at: gaps close."""
     import av
 
-    resampler = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+    resampler = av.AudioResampler(format="fltp", rate=rate)  # its own way to one channel gives 0.7 of the sum
     seen = False
     try:
         with media.opened(path, "audio", damaged) as (container, stream):
             for frame in container.decode(stream):
                 frame.pts, seen = None, True
-                yield from (piece.to_ndarray()[0] for piece in resampler.resample(frame))
+                yield from (piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame))
     except DataError:
         if not (damaged and seen):
             raise
     except ValueError as error:
         raise DataError(f"{path} changes its rate or channels on the way ({error}): convert it to wav") from error
     if seen:
-        yield from (piece.to_ndarray()[0] for piece in resampler.resample(None))
+        yield from (piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None))
 
 
 @lru_cache(maxsize=8)
 def _filters(rate: int, bands: int, width: int, low: float, high: float) -> tuple[int, Array]:
     """The size of the transform, and the triangles (size // 2 + 1, bands)."""
-    if not (bands >= 1 and 0 <= low < high <= rate / 2):
+    if not (1 <= bands <= _MOST_BANDS and 0 <= low < high <= rate / 2):
         raise ValueError(f"{bands} bands from {low} to {high} Hz cannot be had from {rate} samples a second")
     points = np.linspace(_mel(np.float64(low)), _mel(np.float64(high)), bands + 2)
     size = 1 << (width - 1).bit_length()
-    while size <= 1 << 16:
+    while size <= _LARGEST_TRANSFORM:
         frequencies = _mel(np.arange(size // 2 + 1) * rate / size)[:, None]
         rising = (frequencies - points[:-2]) / np.diff(points)[:-1]
         falling = (points[2:] - frequencies) / np.diff(points)[1:]

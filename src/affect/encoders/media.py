@@ -86,8 +86,10 @@ def _options() -> dict[str, str]:
 
 def _stream(path: Path, container: Any, kind: Kind) -> Any:
     """The first stream of a kind that is no cover picture and has a decoder."""
+    from av.stream import Disposition
+
     for stream in getattr(container.streams, kind):
-        if stream.codec_context is not None and "attached_pic" not in str(stream.disposition):
+        if stream.codec_context is not None and Disposition.attached_pic not in stream.disposition:
             return stream
     found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing that FFmpeg knows"
     raise DataError(f"{path} has no {kind} stream: it holds {found}")

@@ -84,20 +84,22 @@ def chosen(times: Sequence[float], per_second: float | None, most: int | None) -
     kept = np.arange(len(times))
     shown = np.asarray(times, np.float64)
     if per_second is not None and len(kept):
-        slots = (shown - shown[0]) * per_second
-        nearest: dict[int, int] = {}
-        for i in range(len(kept)):
-            slot = round(slots[i])
-            best = nearest.setdefault(slot, i)
-            if abs(slots[i] - slot) < abs(slots[best] - slot) - _SLACK:
-                nearest[slot] = i
-        kept = np.array(sorted(nearest.values()))
+        kept = _nearest((shown - shown[0]) * per_second)
     if most is not None and len(kept) > most:
         left = shown[kept]
         span = (left[-1] - left[0]) * len(left) / (len(left) - 1)  # the last one is shown for a while too
         middles = left[0] + (np.arange(most) + 0.5) * span / most
         kept = kept[np.unique(np.minimum(np.searchsorted(left, middles, side="right"), len(left)) - 1)]
     return [int(i) for i in kept]
+
+
+def _nearest(places: Array) -> Array:
+    """Which of some places (in order) are nearest to the whole numbers 0, 1, ... that are not beyond the last one."""
+    beside = np.unique(np.concatenate([np.floor(places), np.ceil(places)]))  # the others add none
+    beside = beside[beside <= places[-1] + _SLACK]
+    after = np.minimum(np.searchsorted(places, beside), len(places) - 1)
+    before = np.maximum(after - 1, 0)
+    return np.unique(np.where(beside - places[before] <= places[after] - beside, before, after))
 
 
 # video files
