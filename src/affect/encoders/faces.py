@@ -109,9 +109,13 @@ def detector() -> Any:
     """The face detector that comes with OpenCV."""
     import cv2
 
-    found = cv2.CascadeClassifier(str(_cascade_file()))
+    path = _cascade_file()
+    try:
+        found = cv2.CascadeClassifier(str(path))
+    except (SystemError, cv2.error) as error:  # its bindings raise the first where the second is meant
+        raise DataError(f"OpenCV cannot read its face detector {path}: install it again") from error
     if found.empty():
-        raise DataError(f"OpenCV cannot read its face detector {_cascade_file()}: install it again")
+        raise DataError(f"OpenCV finds no face detector in {path}: install it again")
     return found
 
 

@@ -234,7 +234,8 @@ def _read(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise DataError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from error
+        told = (str(error).splitlines() or ["it ends too early"])[0]
+        raise DataError(f"{path} cannot be read as weights: {told}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"{path} is no list of tensors by name; save the state_dict of the network")
     return {str(name): value for name, value in state.items()}
