@@ -73,7 +73,7 @@ class Lab:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         command = [sys.executable, "-P", "-c", RUNNER, str(self.sweep.folder), str(at_once), str(descriptor)]
-        kept = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+        kept = {k: v for k, v in os.environ.items() if k not in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
         with (self.folder / "runner.log").open("wb") as log:
             self.runner = subprocess.Popen(
                 [*command, str(self.worker)], pass_fds=[descriptor], stdout=log, stderr=log,
@@ -247,6 +247,15 @@ def test_who_asks_for_more_cards_than_there_are_gets_all(lab: Lab) -> None:
     lab.go("0-0")
     lab.wait()
     assert cards(lab, "0-0") == {"0", "1"}
+
+
+@pytest.mark.parametrize(("given", "threads"), [("", "2"), ("7", "7")])
+def test_a_worker_has_as_many_threads_as_cores(given: str, threads: str, lab: Lab) -> None:
+    lab.claim(1)
+    lab.start(at_once=1, **({"OMP_NUM_THREADS": given} if given else {}))
+    lab.go("0-0")
+    lab.wait()
+    assert lab.environment("0-0")["OMP_NUM_THREADS"] == threads
 
 
 def test_without_cards_nothing_is_hidden_or_shown(lab: Lab) -> None:

@@ -168,6 +168,7 @@ class Runner:
         cards, self.cards = self.cards[:wanted], self.cards[wanted:]
         self.free -= 1
         shard = self.claim.first_shard(array) + task
+        cores = int(self.claim.arrays[array].resources.get("cpus") or 1)
         log = self.sweep.logs / f"local_{self.number:03d}_{shard}.out"
         command = [sys.executable, "-P", "-u", "-m", "hpc_sweep.worker", str(self.sweep.folder)]
         runner = os.getpid()
@@ -175,7 +176,7 @@ class Runner:
             with log.open("ab") as output:
                 worker = subprocess.Popen(
                     [*command, str(self.number), str(array)], stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    env=_environment(task, cards), preexec_fn=lambda: die_with_parent(runner),
+                    env=_environment(task, cards, cores), preexec_fn=lambda: die_with_parent(runner),
                 cwd=self.sweep.folder.parents[1],
                 )  # fmt: skip
         except OSError as error:  # a full disk, too many processes: it must not end the other workers
@@ -212,12 +213,16 @@ def _end(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
-def _environment(task: int, cards: list[str]) -> dict[str, str]:
-    """What a worker gets: nothing of a Slurm job around us, and its own cards where it asked for some."""
+def _environment(task: int, cards: list[str], cores: int) -> dict[str, str]:
+    """What a worker gets: nothing of a Slurm job around us, its own cards where it asked for some, and its threads.
+
+    Libraries that take every core in each of several workers make all of them many times slower.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SUBMITIT_"))}
     if cards:
         kept["CUDA_VISIBLE_DEVICES"] = ",".join(cards)
-    return {**kept, "HPC_SWEEP_TASK": str(task)}
+    threads = {name: str(cores) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    return {**threads, **kept, "HPC_SWEEP_TASK": str(task)}
 
 
 if __name__ == "__main__":
