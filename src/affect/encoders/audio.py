@@ -7,6 +7,7 @@ sound, sound of length zero or too short for one window, and numbers that are no
 from __future__ import annotations
 
 import wave
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -91,24 +92,42 @@ def log_mel(
 
 
 class LogMel:
-    """Encodes media files as log-mel features: (frames, bands) each, a hundred frames a second unless told."""
+    """Encodes media files as log-mel features: (frames, bands) each, a hundred frames a second unless told.
+
+    An item that is None gives no features, and so does one that cannot be read where `unreadable` is "empty"; `counts`
+    tells, over all items so far, how often.
+    """
 
     name = "log-mel"
+    block = 64  # files that are encoded before any is kept
 
-    def __init__(self, *, rate: int = 16_000, bands: int = 128, window: float = 0.025, hop: float = 0.010) -> None:
+    def __init__(
+        self,
+        *,
+        rate: int = 16_000,
+        bands: int = 128,
+        window: float = 0.025,
+        hop: float = 0.010,
+        unreadable: media.Unreadable = "refused",
+    ) -> None:
         self.width = bands
-        self._rate = rate
+        self.counts: Counter[str] = Counter()  # missing, unreadable
+        self._rate, self._unreadable = rate, unreadable
         self._settings: dict[str, Any] = {"rate": rate, "bands": bands, "window": window, "hop": hop}
-        self.key: dict[str, Any] = {"formula": 1, "floor": FLOOR, **self._settings, **media.versions()}
+        self.key: dict[str, Any] = {
+            "formula": 1, "floor": FLOOR, **self._settings, "unreadable": unreadable, "versions": media.versions(),
+        }  # fmt: skip
 
-    def encode(self, items: Sequence[str | Path]) -> list[Array]:
-        return [self._encoded(Path(item)) for item in items]
+    def encode(self, items: Sequence[str | Path | None]) -> list[Array]:
+        found = (media.read(item, self._encoded, self._unreadable, self.counts) for item in items)
+        return [np.empty((0, self.width), np.float32) if rows is None else rows for rows in found]
 
     def _encoded(self, path: Path) -> Array:
+        samples = sound(path, self._rate)
         try:
-            return log_mel(sound(path, self._rate), **self._settings)
+            return log_mel(samples, **self._settings)
         except DataError as error:
-            raise (error if str(path) in str(error) else DataError(f"{path}: {error}")) from error
+            raise DataError(f"{path}: {error}") from error
 
 
 def _pieces(path: Path, rate: int, damaged: bool) -> Iterator[Array]:

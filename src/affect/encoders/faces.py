@@ -7,6 +7,7 @@ comes without the cascade.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -30,12 +31,13 @@ class Faces:
     """Encodes video files and folders of pictures: (faces, 512) each, in the order of time.
 
     `weights` is a file of `inception.load`; without one the network has random weights, which is for trying things out.
-    At most `most` frames a video are looked at, evenly over its length. After each `encode`, `counts` says how many
-    frames were looked at and how many had no face.
+    At most `most` frames a video are looked at, evenly over its length. An item that is None gives no features, and so
+    does one that cannot be read where `unreadable` is "empty". `counts` tells, over all items so far, how often.
     """
 
     name = "faces"
     width = 512
+    block = 32  # videos that are encoded before any is kept
 
     def __init__(
         self,
@@ -49,8 +51,10 @@ class Faces:
         batch: int = 32,
         device: str = "cpu",
         damaged: bool = False,
+        unreadable: media.Unreadable = "refused",
     ) -> None:
-        self.counts: dict[str, int] = {"frames": 0, "without_face": 0}
+        self.counts: Counter[str] = Counter()  # frames, without_face, missing, unreadable
+        self._unreadable = unreadable
         self._weights, self._seed, self._batch, self._device = weights, seed, batch, device
         self._margin = margin
         self._sampling: dict[str, Any] = {"most": most, "per_second": per_second, "rate": rate, "damaged": damaged}
@@ -68,28 +72,34 @@ class Faces:
         versions = {"torch": torch.__version__, "cv2": cv2.__version__, **media.versions()}
         return {
             "network": known, "detector": {**detector, "step": _STEP, "agreeing": _AGREEING, "margin": self._margin},
-            "sampling": self._sampling, "device": self._device.split(":")[0], "versions": versions,
+            "sampling": self._sampling, "unreadable": self._unreadable,
+            "device": self._device.split(":")[0], "versions": versions,
         }  # fmt: skip
 
-    def encode(self, items: Sequence[str | Path]) -> list[Array]:
-        self.counts = {"frames": 0, "without_face": 0}
+    def encode(self, items: Sequence[str | Path | None]) -> list[Array]:
+        network = self._network  # weights that are not there are told before anything is decoded
         with _one_thread():
-            return [self._encoded(Path(item)) for item in items]
+            return [self._encoded(network, item) for item in items]
 
-    def _encoded(self, path: Path) -> Array:
+    def _encoded(self, network: Any, item: str | Path | None) -> Array:
         from affect.encoders import inception
 
-        cuts = []
-        for picture in video.frames(path, **self._sampling):
-            box = largest_face(self._detector, picture)
-            self.counts["frames"] += 1
-            if box is None:
-                self.counts["without_face"] += 1
-            else:
-                cuts.append(cut(picture, box, self._margin, inception.SIDE))
-        if not cuts:
+        found = media.read(item, self._cuts, self._unreadable, self.counts)
+        if not found:
             return np.empty((0, self.width), np.float32)
-        return inception.embed(self._network, np.stack(cuts), self._batch, self._device)
+        return inception.embed(network, np.stack(found), self._batch, self._device)
+
+    def _cuts(self, path: Path) -> list[Array]:
+        """The largest face of each frame that has one."""
+        from affect.encoders import inception
+
+        looked, found = 0, []
+        for picture in video.frames(path, **self._sampling):
+            looked += 1
+            if (box := largest_face(self._detector, picture)) is not None:
+                found.append(cut(picture, box, self._margin, inception.SIDE))
+        self.counts.update(frames=looked, without_face=looked - len(found))
+        return found
 
     @cached_property
     def _network(self) -> Any:

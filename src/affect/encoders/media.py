@@ -7,10 +7,11 @@ the stream that is wanted, and files that end before the end that they declare.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from affect.errors import DataError
 
@@ -21,6 +22,8 @@ _FORMATS = "mov,mp4,m4a,3gp,matroska,webm,avi,mpegts,mpeg,flv,asf,mp3,wav,flac,o
 _DECLARING = {"mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "wav", "flac"}
 
 Kind = Literal["video", "audio"]
+Unreadable = Literal["refused", "empty"]
+T = TypeVar("T")
 
 
 @contextmanager
@@ -68,6 +71,22 @@ def packet_times(path: Path, kind: Kind, damaged: bool = False) -> list[float]:
     if end < declared - _EARLY and not damaged:
         raise DataError(f"{path} ends after {end:.2f} of {declared:.2f} s: {_AGAIN}")
     return sorted(times)
+
+
+def read(
+    item: str | Path | None, reader: Callable[[Path], T], unreadable: Unreadable, counts: Counter[str]
+) -> T | None:
+    """What a reader makes of an item, or None, counted, where there is none or where it may be left out."""
+    if item is None:
+        counts["missing"] += 1
+        return None
+    try:
+        return reader(Path(item))
+    except DataError:
+        if unreadable == "refused":
+            raise
+        counts["unreadable"] += 1
+        return None
 
 
 _AGAIN = "it was cut short, get it again, or ask for what is there with `damaged`"

@@ -297,11 +297,27 @@ def test_the_encoder(tmp_path):
 
 def test_the_key_says_what_decides_the_features():
     assert json.loads(json.dumps(LogMel().key)) == LogMel().key
-    keys = [LogMel(), LogMel(bands=64), LogMel(rate=8000), LogMel(window=0.03), LogMel(hop=0.02)]
-    assert len({json.dumps(encoder.key, sort_keys=True) for encoder in keys}) == 5
+    keys = [
+        LogMel(),
+        LogMel(bands=64),
+        LogMel(rate=8000),
+        LogMel(window=0.03),
+        LogMel(hop=0.02),
+        LogMel(unreadable="empty"),
+    ]
+    assert len({json.dumps(encoder.key, sort_keys=True) for encoder in keys}) == 6
 
 
 def test_the_encoder_names_the_file_that_is_too_short(tmp_path):
     write_wav(tmp_path / "short.wav", np.zeros(300))
     with pytest.raises(DataError, match=r"short\.wav: sound of shape \(300,\) gives no window"):
         LogMel().encode([tmp_path / "short.wav"])
+
+
+def test_what_is_missing_or_may_be_left_out_is_empty_and_counted(tmp_path):
+    write_wav(tmp_path / "short.wav", np.zeros(300))
+    write_wav(tmp_path / "a.wav", sine(440))
+    encoder = LogMel(unreadable="empty")
+    rows = encoder.encode([None, tmp_path / "short.wav", tmp_path / "none.wav", tmp_path / "a.wav"])
+    assert [row.shape for row in rows] == [(0, 128), (0, 128), (0, 128), (98, 128)]
+    assert encoder.counts == {"missing": 1, "unreadable": 2}

@@ -60,14 +60,21 @@ def test_two_runs_give_the_same_bytes(clip, features):
     assert features.tobytes() == Faces().encode([str(clip)])[0].tobytes()
 
 
-def test_counts_are_those_of_the_last_call_and_of_all_its_items(clip):
+def test_counts_are_of_all_items_so_far(clip):
     encoder = Faces(most=10)
+    assert encoder.counts == {}
     encoder.encode([clip, clip])
     assert encoder.counts["frames"] == 20
     encoder.encode([clip])
-    assert encoder.counts["frames"] == 10
-    encoder.encode([])
-    assert encoder.counts == {"frames": 0, "without_face": 0}
+    assert encoder.counts["frames"] == 30
+
+
+def test_what_is_missing_or_may_be_left_out_is_empty_and_counted(clip, tmp_path, features):
+    encoder = Faces(unreadable="empty")
+    rows = encoder.encode([None, tmp_path / "none.mp4", clip])
+    assert [row.shape for row in rows] == [(0, 512), (0, 512), (16, 512)]
+    assert np.array_equal(rows[2], features)
+    assert encoder.counts == {"missing": 1, "unreadable": 1, "frames": 20, "without_face": 4}
 
 
 def test_the_order_is_that_of_time(features):
@@ -85,7 +92,7 @@ def test_a_folder_of_pictures(tmp_path):
         Image.fromarray(shown(number / 4)).save(tmp_path / f"{number:06d}.jpg", quality=95)
     encoder = Faces()
     assert encoder.encode([tmp_path])[0].shape == (4, 512)
-    assert encoder.counts == {"frames": 4, "without_face": 0}
+    assert encoder.counts["frames"] == 4 and not encoder.counts["without_face"]
 
 
 def test_a_video_without_a_face_is_a_missing_modality(tmp_path):
@@ -195,8 +202,9 @@ def test_the_key_says_what_decides_the_features(tmp_path):
         Faces(margin=0.3),
         Faces(seed=1),
         Faces(damaged=True),
+        Faces(unreadable="empty"),
     ]
-    assert len({json.dumps(other.key, sort_keys=True) for other in others} | {json.dumps(plain, sort_keys=True)}) == 7
+    assert len({json.dumps(other.key, sort_keys=True) for other in others} | {json.dumps(plain, sort_keys=True)}) == 8
     assert Faces(batch=7).key == plain
 
 
@@ -218,3 +226,20 @@ def test_the_key_has_the_digest_of_the_weights_however_they_were_stored(tmp_path
 def test_missing_weights_are_refused(tmp_path, clip):
     with pytest.raises(DataError, match="there are no weights at"):
         Faces(tmp_path / "none.safetensors").encode([clip])
+
+
+def test_features_of_a_dataset_say_how_many_frames_had_no_face(clip, tmp_path):
+    from affect.data import store
+    from affect.data.draft import Draft
+    from affect.encoders import cache
+
+    ids, splits = ["with", "without", "again"], ["train", "valid", "test"]
+    media = {"video": [clip.name, "", clip.name]}
+    draft = Draft("clips", "test 1", [clip], ids, splits, media=media, root=clip.parent)
+    store.write(draft, tmp_path / "clips.h5")
+    encoder = Faces(most=10)
+    encoder.block = 2  # two pieces, whose counts are added
+    dataset = store.open_dataset(tmp_path / "clips.h5")
+    found = cache.features(dataset, encoder, cache.media_of("video"), tmp_path / "features")
+    assert found.ragged.lengths.tolist() == [8, 0, 8]
+    assert found.about["counts"] == {"frames": 20, "missing": 1, "without_face": 4}
