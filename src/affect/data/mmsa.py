@@ -41,7 +41,7 @@ def read_mmsa(source: Path, encoding: Literal["ASCII", "latin1"] = "ASCII") -> D
         texts=file.texts("raw_text") if "raw_text" in file else None,
         frames=_frames(file, None if words is None else np.array([len(w) for w in words]), notes),
         tokens={} if words is None else {"bert": words},
-        labels=_labels(file, notes), groups=_groups(file, notes), problems=file.problems, notes=notes,
+        labels=_labels(file, notes), groups=_groups(file, notes), problems=list(file.problems.values()), notes=notes,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def read_mult(source: Path, encoding: Literal["ASCII", "latin1"] = "ASCII") -> D
     return Draft(
         name=source.stem, importer=IMPORTER, sources=[source], ids=file.ids, splits=file.splits(),
         frames=_frames(file), labels=_labels(file, notes), groups={} if videos is None else {"video": videos},
-        problems=file.problems, notes=notes,
+        problems=list(file.problems.values()), notes=notes,
     )  # fmt: skip
 
 
@@ -57,7 +57,8 @@ def _name(file: Padded, notes: list[str]) -> list[str] | None:
 
 def _parts(value: object) -> list[str]:
     """The texts of an id; none where it is something else."""
-    row = list(value) if isinstance(value, np.ndarray | list | tuple) and np.ndim(value) == 1 else [value]
+    row = value.tolist() if isinstance(value, np.ndarray) else value
+    row = row if isinstance(row, list | tuple) else [row]
     found = [str(part) if isinstance(part, int | float | np.number) else padded.as_text(part) for part in row]
     return [part for part in found if part is not None] if 1 <= len(found) <= 3 and None not in found else []
 

@@ -31,7 +31,7 @@ class Padded:
     parts: Sequence[Mapping[str, Any]]
     starts: Sequence[int]  # of each split, and the number of all samples
     ids: list[str] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    problems: dict[int, Problem] = field(default_factory=dict)  # the first of each sample
 
     def __len__(self) -> int:
         return self.starts[-1]
@@ -53,7 +53,7 @@ class Padded:
         """A sample does not fit. What comes after the last colon is the reason that such samples are counted by."""
         part, row = self.row(index)
         name = f" ({self.ids[index]})" if self.ids else ""
-        self.problems.append(Problem(index, f"{self.path}, {SPLITS[part]}, index {row}{name}: {what}"))
+        self.problems.setdefault(index, Problem(index, f"{self.path}, {SPLITS[part]}, index {row}{name}: {what}"))
 
     def arrays(self, key: str, axes: int) -> list[Array]:
         """The arrays of a key, one a split, as they are in the file; of numbers, and of one width."""

@@ -70,7 +70,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: Path) -> Array:
         data = file.read()
     if dtype.kind not in _KINDS or len(data) != math.prod(shape) * dtype.itemsize:
         raise DataError(f"{where} does not hold the {shape} numbers of type {dtype} that it says")
-    return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
+    return _shaped(data, dtype, shape, fortran=fortran)
 
 
 class Refused(pickle.UnpicklingError):
@@ -180,13 +180,19 @@ def _reconstruct(kind: object, shape: object, code: object) -> Array:
 
 def _scalar(dtype: object, data: object = b"") -> Any:
     real = _numbers(dtype)
-    return np.ndarray((), real, _filling(data, real, ()))[()]
+    return _shaped(_filling(data, real, ()), real, ())[()]
 
 
 def _frombuffer(data: object, dtype: object, shape: Any, order: str, axes: Any = None) -> Array:
     real = _numbers(dtype)
-    array: Array = np.ndarray(shape, real, _filling(data, real, shape), order="F" if order == "F" else "C")
+    array = _shaped(_filling(data, real, shape), real, shape, fortran=order == "F")
     return array.transpose(axes) if order == "K" and axes is not None else array
+
+
+def _shaped(data: bytes | bytearray, real: np.dtype[Any], shape: tuple[int, ...], *, fortran: bool = False) -> Array:
+    """A view that holds its bytes, so that they cannot move: what `np.ndarray` makes of them does not."""
+    flat = np.frombuffer(data, real) if data else np.zeros(_count(shape), real)
+    return flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:

@@ -240,7 +240,8 @@ def _where(draft: Draft, i: int) -> str:
 def _told(draft: Draft, problems: Sequence[Problem]) -> str:
     lines = [p.what for p in problems[:MOST_SHOWN]]
     more = f"\n... and {len(problems) - MOST_SHOWN:,} more" if len(problems) > MOST_SHOWN else ""
-    head = f"{draft.name}: {len(problems):,} of {len(draft):,} samples do not fit"
+    samples = len({p.index for p in problems if p.index >= 0}) + sum(p.index < 0 for p in problems)
+    head = f"{draft.name}: {samples:,} of {len(draft):,} samples do not fit"
     return "\n".join([head, *lines]) + more + "\nhint: `drop: true` leaves them out and records them in the file"
 
 
