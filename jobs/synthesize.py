@@ -22,6 +22,7 @@ from affect.data.synthetic import Domain
 from affect.data.synthetic_files import world_for, write_dataset
 from affect.data.synthetic_kinds import sizes
 from affect.data.synthetic_truth import truth_arrays
+from affect.encoders.video import write_video
 from affect.errors import DataError
 from hpc_sweep.job import Config as BaseConfig
 from hpc_sweep.job import Context, Result
@@ -57,7 +58,7 @@ def run(config: Config, ctx: Context) -> Result:
         print(f"{folder} was made with the same settings, and is kept", flush=True)  # noqa: T201 - into the task's log
     else:
         with tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=f".tmp-{config.dataset}-") as beside:
-            write_dataset(world, domain, Path(beside) / config.dataset)
+            write_dataset(world, domain, Path(beside) / config.dataset, write_video)
             (Path(beside) / config.dataset / SETTINGS).write_text(json.dumps(_settings(config), indent=1) + "\n")
             _commit(Path(beside) / config.dataset, folder, config)
     return Result({**_counts(domain), **_weight(folder)}, truth_arrays(world, domain))

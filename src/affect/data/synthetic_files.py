@@ -18,6 +18,7 @@ from affect.data import synthetic_media
 from affect.data.draft import SPLITS
 from affect.data.rules import CSMV_EMOTIONS, CSMV_OPINIONS, POLARITY, VIDEOEMOTION8
 from affect.data.synthetic import Domain, World
+from affect.data.synthetic_media import Film
 from affect.data.synthetic_mmsa import write_mmsa
 from affect.data.synthetic_text import LEXICON, Sentence, sentences
 from affect.data.synthetic_truth import SENTIMENT, face_world, write_truth
@@ -31,13 +32,17 @@ def world_for(name: str, seed: int = 0, strength: float = 1.0) -> World:
     return World(seed, width_vision=1024 if name == "csmv" else 20, strength=strength)
 
 
-def write_dataset(world: World, domain: Domain, folder: Path) -> None:
-    """Everything of one dataset: `release/` has the form that its users have, and the truth lies beside it."""
+def write_dataset(world: World, domain: Domain, folder: Path, film: Film | None = None) -> None:
+    """Everything of one dataset: `release/` has the form that its users have, and the truth lies beside it.
+
+    `film` writes MELD's clips; without it there are none.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     told = sentences(domain)
-    ids = WRITERS[domain.name](domain, told, folder / RELEASE)
+    place = folder / RELEASE
+    ids = write_meld(domain, told, place, film) if domain.name == "meld" else _PLAIN[domain.name](domain, told, place)
     if domain.name in SENTIMENT:
-        write_faces(world, domain, ids, folder / RELEASE / FACES)
+        write_faces(world, domain, ids, place / FACES)
     write_truth(world, domain, told, ids, folder)
 
 
@@ -66,8 +71,8 @@ MELD_COLUMNS = (
 _SPEAKERS = ("Ada", "Bela", "Carl", "Dina", "Emil", "The Waiter")
 
 
-def write_meld(domain: Domain, told: Sequence[Sentence], folder: Path, clips: bool = True) -> list[str]:
-    """The three tables, and a clip for each row."""
+def write_meld(domain: Domain, told: Sequence[Sentence], folder: Path, film: Film | None = None) -> list[str]:
+    """The three tables, and a clip for each row where there is something to write it."""
     ids: list[str] = []
     places = domain.places
     for split, (table, below) in MELD_FILES.items():
@@ -77,8 +82,9 @@ def write_meld(domain: Domain, told: Sequence[Sentence], folder: Path, clips: bo
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / table, "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([MELD_COLUMNS, *rows])
-        for i, name in zip(chosen, names, strict=True) if clips else ():
-            synthetic_media.write_clip(domain, i, folder / below / f"{name}.mp4")
+        if film is not None:
+            for i, name in zip(chosen, names, strict=True):
+                synthetic_media.write_clip(domain, i, folder / below / f"{name}.mp4", film)
         ids += [f"{split}_{name}" for name in names]
     return ids
 
@@ -199,13 +205,13 @@ def _subtitles(text: str, seconds: float, words: int = 8) -> str:
     return "".join(f"{i + 1}\n{ends[i]} --> {ends[i + 1]}\n{line}\n\n" for i, line in enumerate(lines))
 
 
-WRITERS: Mapping[str, Callable[[Domain, Sequence[Sentence], Path], list[str]]] = {
-    "mosi": lambda domain, told, folder: write_mmsa(domain, told, folder / "aligned_50.pkl"),
-    "mosei": lambda domain, told, folder: write_mmsa(domain, told, folder / "aligned_50.pkl"),
-    "meld": write_meld,
-    "csmv": write_csmv,
-    "videoemotion8": write_tree,
-}
+def _write_pickle(domain: Domain, told: Sequence[Sentence], folder: Path) -> list[str]:
+    return write_mmsa(domain, told, folder / "aligned_50.pkl")
+
+
+_PLAIN: Mapping[str, Callable[[Domain, Sequence[Sentence], Path], list[str]]] = {
+    "mosi": _write_pickle, "mosei": _write_pickle, "csmv": write_csmv, "videoemotion8": write_tree,
+}  # fmt: skip
 
 
 def _json(path: Path, content: Any) -> None:

@@ -6,8 +6,9 @@ it follows the spurious factors. The sound hums, and on key frames a tone is the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -63,12 +64,18 @@ def seconds(domain: Domain, i: int, rate: int = FRAME_RATE) -> float:
     return int(domain.vision.lengths[domain.units[i]]) / rate
 
 
-def write_clip(domain: Domain, i: int, path: Path) -> None:
-    """A video with sound."""
-    from affect.encoders.video import write_video
+class Film(Protocol):
+    """What writes a video: `affect.encoders.video.write_video`. It stands above the data, and so it is given."""
 
+    def __call__(
+        self, path: Path, pictures: Iterable[Array], per_second: float, sound: Array | None, *, sound_rate: int
+    ) -> None: ...
+
+
+def write_clip(domain: Domain, i: int, path: Path, film: Film) -> None:
+    """A video with sound."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_video(path, frames(domain, i), CLIP_RATE, sound(domain, i, CLIP_RATE), sound_rate=SOUND_RATE)
+    film(path, frames(domain, i), CLIP_RATE, sound(domain, i, CLIP_RATE), sound_rate=SOUND_RATE)
 
 
 def write_frames(domain: Domain, i: int, folder: Path) -> None:
