@@ -159,10 +159,11 @@ def _checked(weights: Weights, config: Any, tokenizer: Any, most: int, layer: in
         raise DataError(f"{weights.folder}: {most} tokens were asked for, and it takes {ends + 1} to {longest}")
     if not -layers - 1 <= layer <= layers:
         raise DataError(f"{weights.folder}: layer {layer} was asked for, and it has {layers}")
-    if len(tokenizer) > config.vocab_size:
+    words, rows = len(tokenizer), int(getattr(config, "vocab_size", 0))
+    if not rows / 2 < words <= rows:  # without its file, a vocabulary is a handful of marks
         raise DataError(
-            f"{weights.folder}: its tokenizer has {len(tokenizer):,} tokens and its model {config.vocab_size:,}: they "
-            "do not belong together"
+            f"{weights.folder}: its tokenizer has {words:,} tokens and its model {rows:,}: they do not belong "
+            "together, or a file of the vocabulary is not there; get the folder again"
         )
     return layer % (layers + 1)
 

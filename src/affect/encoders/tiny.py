@@ -59,13 +59,15 @@ def _write_wordpiece(texts: Sequence[str], vocabulary: int, family: str, folder:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    seen = Counter("".join(tokenizer.normalizer.normalize_str("\n".join(texts)).split()))
+    plain = [tokenizer.normalizer.normalize_str(text) for text in texts]
+    seen = Counter("".join(plain))
     most = max(1, (vocabulary - len(_WORDPIECE)) // 4)
-    letters = sorted(sorted(seen, key=lambda letter: (-seen[letter], letter))[:most])
+    common = sorted((letter for letter in seen if not letter.isspace()), key=lambda letter: (-seen[letter], letter))
+    letters, rare = sorted(common[:most]), str.maketrans(dict.fromkeys(common[most:], " "))
     # Pieces that are given get their numbers in this order; the trainer alone would number them differently each time.
     given = [*_WORDPIECE, *letters, *(f"##{letter}" for letter in letters)]
     trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=given, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((text.translate(rare) for text in plain), trainer)
     pieces = tokenizer.get_vocab()
     (folder / "vocab.txt").write_text("".join(f"{p}\n" for p in sorted(pieces, key=lambda p: pieces[p])), "utf-8")
     _write_json(folder / "tokenizer_config.json", {
