@@ -24,6 +24,7 @@ FLOOR = 1e-10  # power; the logarithm of anything below is that of this
 LONGEST = 6 * 3600  # seconds of sound in one file
 _BLOCK = 4096  # windows at a time
 _MOST_BANDS, _LARGEST_TRANSFORM = 1024, 1 << 14
+_MOST_CHANNELS = 8
 
 
 def sound(path: Path, rate: int = 16_000, *, damaged: bool = False) -> Array:
@@ -134,20 +135,29 @@ def _pieces(path: Path, rate: int, damaged: bool) -> Iterator[Array]:
     """What FFmpeg decodes, resampled, in pieces (samples,) float32. Time stamps are not looked at: gaps close."""
     import av
 
-    resampler = av.AudioResampler(format="fltp", rate=rate)  # its own way to one channel gives 0.7 of the sum
+    # Its own way to one channel gives 0.7 of the sum; and eight channels apart from each other, not interleaved, make
+    # PyAV 18 read beyond their end.
+    resampler = av.AudioResampler(format="flt", rate=rate)
     seen = False
     try:
         with media.opened(path, "audio", damaged) as (container, stream):
+            if stream.codec_context.channels > _MOST_CHANNELS:
+                raise DataError(f"{path} declares {stream.codec_context.channels} channels of sound: convert it to wav")
             for frame in container.decode(stream):
                 frame.pts, seen = None, True
-                yield from (piece.to_ndarray().mean(axis=0) for piece in resampler.resample(frame))
+                yield from map(_averaged, resampler.resample(frame))
+            if seen:
+                yield from map(_averaged, resampler.resample(None))
     except DataError:
         if not (damaged and seen):
             raise
     except ValueError as error:
         raise DataError(f"{path} changes its rate or channels on the way ({error}): convert it to wav") from error
-    if seen:
-        yield from (piece.to_ndarray().mean(axis=0) for piece in resampler.resample(None))
+
+
+def _averaged(piece: Any) -> Array:
+    interleaved: Array = piece.to_ndarray().reshape(piece.samples, -1)  # (samples, channels)
+    return np.asarray(interleaved.mean(axis=1))
 
 
 @lru_cache(maxsize=8)

@@ -25,7 +25,8 @@ def write(path: Path, codec: str, samples: np.ndarray, rate: int, layout: str = 
     """Write (channels, samples) with one of FFmpeg's encoders."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate, layout=layout)
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float32), format="fltp", layout=layout)
+        interleaved = np.ascontiguousarray(samples.T.reshape(1, -1), np.float32)
+        frame = av.AudioFrame.from_ndarray(interleaved, format="flt", layout=layout)
         frame.sample_rate = rate
         resampler = av.AudioResampler(format=stream.codec_context.format, layout=layout, rate=rate)
         for piece in resampler.resample(frame):
@@ -81,10 +82,20 @@ def test_every_kind_of_file(tmp_path, name, codec):
     assert abs(float(np.abs(read[4000:-4000]).max()) - 0.3) < 0.05
 
 
-def test_channels_are_averaged(tmp_path):
-    both = np.stack([sine(500, height=0.4), sine(2000, height=0.2)])
-    read = sound(write(tmp_path / "a.wav", "pcm_s16le", both, 16_000, "stereo"))
-    assert np.abs(read - both.mean(axis=0)).max() < 1e-3
+@pytest.mark.parametrize("layout, channels", [("mono", 1), ("stereo", 2), ("5.1", 6), ("7.1", 8)])
+def test_channels_are_averaged(tmp_path, layout, channels):
+    every = np.stack([sine(500 * (channel + 1), height=0.4 / (channel + 1)) for channel in range(channels)])
+    read = sound(write(tmp_path / "a.wav", "pcm_s16le", every, 16_000, layout))
+    assert np.abs(read - every.mean(axis=0)).max() < 1e-3
+
+
+def test_more_channels_than_there_are_loudspeakers_are_refused(tmp_path):
+    write_wav(tmp_path / "a.wav", sine(440))
+    data = bytearray((tmp_path / "a.wav").read_bytes())
+    data[22:24] = struct.pack("<H", 168)  # with so many, PyAV is not safe
+    (tmp_path / "a.wav").write_bytes(data)
+    with pytest.raises(DataError, match="declares 168 channels"):
+        sound(tmp_path / "a.wav")
 
 
 def test_the_sound_of_a_video(tmp_path):
