@@ -19,7 +19,11 @@ demo: $(READY)
 	$(VENV)/bin/hpc-sweep submit configs/grids/demo.yaml --cluster local --yes --wait
 	$(VENV)/bin/hpc-sweep collect demo --to mlflow
 	$(VENV)/bin/hpc-sweep report demo
-	@echo; echo "Open     sweeps/demo/results/report.html"
+	@echo; echo "Synthetic datasets, written as they would be downloaded, then imported and encoded:"; echo
+	for grid in synthesize import_synthetic extract_synthetic; do \
+	  $(VENV)/bin/hpc-sweep submit configs/grids/$$grid.yaml --cluster local --yes --wait || exit; done
+	@echo; echo "Data     data/sets, data/features"
+	@echo "Open     sweeps/demo/results/report.html"
 	@echo "MLflow   $(VENV)/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db   then http://127.0.0.1:5000"
 
 test: $(READY) lint
