@@ -33,6 +33,7 @@ class Config(BaseConfig):
     drop: Annotated[bool, Field(description="leave samples out that do not fit, and record them")] = False
     zero: Annotated[bool, Field(description="set numbers to 0 that are NaN or infinite, and count them")] = False
     memory_gb: Annotated[float | None, Gt(0), Field(description="the most memory that reading may take")] = None
+    faces: Annotated[str | None, Field(description="VGGFace2 features made elsewhere: a folder or an HDF5 file")] = None
     options: Annotated[Mapping[str, Option], Field(description="what this format may be asked for")] = field(
         default_factory=dict
     )
@@ -55,6 +56,7 @@ def run(config: Config, ctx: Context) -> Result:
         name=config.dataset,
         mending=Mending(config.drop, config.zero),
         options=config.options,
+        faces=Path(config.faces) if config.faces else None,
         memory_gb=config.memory_gb,
     )
     print("\n".join([*report.lines, *report.notes]), flush=True)  # noqa: T201 - into the log of the task

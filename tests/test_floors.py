@@ -173,8 +173,17 @@ def test_the_science_imports_only_what_is_below_it(path: Path) -> None:
 
 
 def test_only_one_file_unpickles() -> None:
-    users = {path.name for path in SCIENCE.rglob("*.py") if packages(imported(path)) & {"pickle", "dill", "joblib"}}
-    assert users <= {"pickles.py"}
+    names = {"load", "loads", "Unpickler"}
+    for path in (*SCIENCE.rglob("*.py"), *(ROOT / "jobs").glob("*.py")):
+        taken = {name for name, _ in imported(path)}
+        used = {
+            f"{node.value.id}.{node.attr}"
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        }
+        assert not taken & {"dill", "joblib", "cloudpickle"}, path
+        if path.name != "pickles.py":
+            assert not {f"pickle.{name}" for name in names} & (taken | used), path
 
 
 def test_jobs_take_of_the_machine_what_is_theirs() -> None:

@@ -50,6 +50,8 @@ def test_every_dataset_is_there_and_whole(name: str, project: Path) -> None:
     assert found.name == name and len(found) > 40 and found.about["dropped"] == [] and found.about["sources"]
     assert set(found.labels["polarity"].values.tolist()) == ({0, 2} if name == "videoemotion8" else {0, 1, 2})
     assert found.text is not None and all(found.text.texts())
+    if name in ("mosi", "mosei", "meld"):
+        assert found.frames["faces"].lengths.min() > 0 and found.about["frames"]["faces"]["width"] == 512
 
 
 def test_features_stand_beside_the_datasets_they_are_of(project: Path) -> None:

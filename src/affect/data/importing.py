@@ -78,19 +78,25 @@ def run(
     name: str | None = None,
     mending: Mending = Mending(),  # noqa: B008 - frozen, and says nothing
     options: Mapping[str, Option] | None = None,
+    faces: Path | None = None,
     memory_gb: float | None = None,
 ) -> Report:
-    """Read `source` in a child process and write the dataset file `out`; it is there whole or not at all."""
+    """Read `source` in a child process and write the dataset file `out`; it is there whole or not at all.
+
+    `faces` are VGGFace2 features that were made elsewhere, for the samples of any format.
+    """
     if format not in FORMATS:
         raise DataError(f"there is no format `{format}`; there are {', '.join(FORMATS)}")
-    if not source.exists():
-        raise DataError(f"there is no {source}")
+    for path in (source, faces):
+        if path is not None and not path.exists():
+            raise DataError(f"there is no {path}")
     limit = _limit(source, memory_gb)
     with files.replacing(out) as place, tempfile.TemporaryDirectory(dir=out.parent, prefix=".import-") as folder:
         written = Path(folder) / "dataset.h5"
         job = {
             "format": format, "source": os.path.abspath(source), "out": str(written), "name": name,
             "mending": asdict(mending), "options": dict(options or {}), "limit": limit,
+            "faces": os.path.abspath(faces) if faces else None,
         }  # fmt: skip
         answer = _answer(job, source)
         os.replace(written, place)
@@ -147,7 +153,7 @@ def main() -> None:
 
 def _do(job: Mapping[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
-    from affect.data import store
+    from affect.data import store, vggface
 
     reader = _reader(job["format"])
     options = _checked(job["format"], reader, job["options"])
@@ -155,6 +161,8 @@ def _do(job: Mapping[str, Any]) -> dict[str, Any]:
     draft = reader(Path(job["source"]), **options)
     if job["name"]:
         draft.name = job["name"]
+    if job["faces"]:
+        vggface.add_face_features(draft, Path(job["faces"]))
     # What is written is looked at through a map, which counts as memory though it takes none.
     _allow(job["limit"] + sum(4 * int(f.lengths.sum()) * f.width for f in draft.frames.values()))
     out = Path(job["out"])

@@ -102,6 +102,21 @@ def test_what_is_not_asked_for_is_refused_in_the_readers_own_words(tmp_path: Pat
     assert refused("mmsa", source, out) == f"{source} is empty or was cut short; fetch the file again"
 
 
+def test_faces_that_were_made_elsewhere_come_along(source: Path, out: Path, tmp_path: Path) -> None:
+    importing.run("mmsa", source, out)
+    ids = store.open_dataset(out).ids
+    (tmp_path / "faces").mkdir()
+    for name in ids[:5]:
+        np.save(tmp_path / "faces" / f"{name}.npy", np.ones((3, 512), np.float32))
+    report = importing.run("mmsa", source, out, faces=tmp_path / "faces")
+    assert store.open_dataset(out).frames["faces"].lengths.tolist() == [3] * 5 + [0] * (len(ids) - 5)
+    assert any("samples have no features in faces" in note for note in report.notes)
+
+
+def test_faces_that_are_not_there(source: Path, out: Path, tmp_path: Path) -> None:
+    assert refused("mmsa", source, out, faces=tmp_path / "none.h5") == f"there is no {tmp_path / 'none.h5'}"
+
+
 def test_a_file_that_is_refused_leaves_the_last_one_alone(source: Path, out: Path) -> None:
     importing.run("mmsa", source, out)
     before = out.read_bytes()
