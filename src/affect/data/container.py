@@ -152,7 +152,7 @@ def read(path: Path, kind: str) -> Container:
             image = mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)
     except FileNotFoundError as error:
         raise DataError(f"there is no {path}") from error
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:  # what h5py makes of a damaged file
         raise DataError(f"{path} cannot be read as HDF5: {error}") from error
     arrays = {name: _view(path, image, name, *place) for name, place in places.items()}
     try:

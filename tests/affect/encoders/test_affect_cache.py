@@ -271,6 +271,27 @@ def test_a_damaged_file_is_refused_with_what_to_do(data: store.Dataset, fake: Fa
         found.verify()
 
 
+def test_a_byte_that_changed_anywhere_is_a_data_error_or_harmless(
+    data: store.Dataset, fake: Fake, tmp_path: Path
+) -> None:
+    path = cache.build(data, fake, cache.text_of, tmp_path / "f")
+    image, exact = (
+        path.read_bytes(),
+        [rows.copy() for rows in map(made(data, fake, tmp_path / "f").ragged.__getitem__, range(23))],
+    )
+    refused, draw = 0, np.random.default_rng(0)
+    for at in draw.integers(0, len(image), 300).tolist():
+        path.write_bytes(image[:at] + bytes([image[at] ^ int(draw.integers(1, 256))]) + image[at + 1 :])
+        try:
+            found = made(data, fake, tmp_path / "f")
+            found.verify()
+        except DataError:
+            refused += 1
+        else:
+            assert all(np.array_equal(found.ragged[i], rows) for i, rows in enumerate(exact))
+    assert refused > 150
+
+
 def test_a_file_under_the_name_of_another_is_refused(data: store.Dataset, fake: Fake, tmp_path: Path) -> None:
     other = replace(fake, key={"class": "Other"})
     path = cache.build(data, other, cache.text_of, tmp_path / "f")
