@@ -34,6 +34,10 @@ class Config(BaseConfig):
     folder: Annotated[str, Field(description="where features are kept")] = "data/features"
     parts: Annotated[int, Ge(1), Field(description="how many tasks share the work")] = 1
     part: Annotated[int, Ge(0), Field(description="which of them this is")] = 0
+    unreadable: Annotated[
+        Literal["refused", "empty"],
+        Field(description="a file that cannot be decoded stops the run, or counts as empty"),
+    ] = "refused"
 
     def __post_init__(self) -> None:
         if self.part >= self.parts:
@@ -73,20 +77,23 @@ def _text(config: Config) -> tuple[Any, cache.Items]:
     if where == TINY:
         names = config.tiny_of or (config.dataset,)
         words = [dataset.text for dataset in (_opened(config, name) for name in names) if dataset.text is not None]
-        where = str(text.tiny([line for ragged in words for line in ragged.texts()], Path(config.folder) / f"tiny-{'-'.join(names)}"))
+        lines = [line for ragged in words for line in ragged.texts()]
+        where = str(text.tiny(lines, Path(config.folder) / f"tiny-{'-'.join(names)}"))
     return text.load(where, most=config.most), cache.text_of
 
 
 def _faces(config: Config) -> tuple[Any, cache.Items]:
     from affect.encoders.faces import Faces
 
-    return Faces(None if config.weights == TINY else Path(config.weights), most=config.most), _seen
+    return Faces(
+        None if config.weights == TINY else Path(config.weights), most=config.most, unreadable=config.unreadable
+    ), _seen
 
 
 def _log_mel(config: Config) -> tuple[Any, cache.Items]:
     from affect.encoders.audio import LogMel
 
-    return LogMel(), _heard
+    return LogMel(unreadable=config.unreadable), _heard
 
 
 def _seen(dataset: Dataset, index: int) -> Path | None:

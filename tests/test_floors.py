@@ -153,7 +153,7 @@ def test_the_science_knows_nothing_of_the_machine() -> None:
 
 
 # The floors of the science, by folder; the files at its top level stand below all of them.
-SCIENCE_FLOORS = ("analysis", "train", "models", "encoders", "data", "media", "")
+SCIENCE_FLOORS = ("analysis", "train", "models", "encoders", "data", "")
 
 
 def science_floor(parts: tuple[str, ...]) -> int:
