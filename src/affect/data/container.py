@@ -46,7 +46,11 @@ class Container:
     arrays: Mapping[str, Array] = field(repr=False)
 
     def ragged(self, name: str) -> Ragged:
-        return Ragged(self.arrays[f"{name}/values"], self.arrays[f"{name}/offsets"], self.arrays.get(f"{name}/of"))
+        """Sequences under this name; DataError where their ends do not fit what is there."""
+        found = Ragged(self.arrays[f"{name}/values"], self.arrays[f"{name}/offsets"], self.arrays.get(f"{name}/of"))
+        if not found.fits():
+            raise DataError(f"{self.path}: the sequences of `{name}` do not hang together; make the file again")
+        return found
 
     def names(self, group: str) -> list[str]:
         """What a group holds, one level down."""
@@ -77,6 +81,13 @@ class Ragged:
     def __getitem__(self, index: int) -> Array:
         place = index if self.of is None else self.of[index]
         return self.values[self.offsets[place] : self.offsets[place + 1]]
+
+    def fits(self) -> bool:
+        """Whether every sequence lies within the values."""
+        ends = self.offsets
+        if len(ends) == 0 or ends[0] != 0 or ends[-1] != len(self.values) or (ends[1:] < ends[:-1]).any():
+            return False
+        return self.of is None or len(self.of) == 0 or (self.of.min() >= 0 and int(self.of.max()) < len(ends) - 1)
 
     @property
     def lengths(self) -> Array:

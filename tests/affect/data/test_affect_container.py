@@ -87,6 +87,29 @@ def test_texts_come_back(texts: list[str]) -> None:
     assert ragged.lengths.tolist() == [len(t.encode()) for t in texts]
 
 
+@pytest.mark.parametrize(
+    ("offsets", "of"),
+    [
+        ([], None), ([1, 4], None), ([0, 3], None), ([0, 5], None), ([0, 3, 2, 4], None), ([0, -1, 4], None),
+        ([0, 2, 4], [0, 2]), ([0, 2, 4], [-1]),
+    ],
+)  # fmt: skip
+def test_sequences_that_do_not_hang_together_are_refused(offsets: list[int], of: list[int] | None, path: Path) -> None:
+    arrays = {"x/values": ROWS, "x/offsets": np.array(offsets, np.int64)}
+    if of is not None:
+        arrays["x/of"] = np.array(of, np.int64)
+    found = put(path, **arrays)
+    with pytest.raises(DataError, match="the sequences of `x` do not hang together"):
+        found.ragged("x")
+
+
+def test_sequences_may_be_shared(path: Path) -> None:
+    found = put(path, **{"x/values": ROWS, "x/offsets": np.array([0, 3, 3, 4]), "x/of": np.array([2, 0, 0, 1])})
+    ragged = found.ragged("x")
+    assert len(ragged) == 4 and ragged.lengths.tolist() == [1, 3, 3, 0]
+    np.testing.assert_array_equal(ragged[0], ROWS[3:])
+
+
 def test_a_reader_in_another_process_needs_no_lock(path: Path) -> None:
     put(path)
     code = "import sys; from pathlib import Path; from affect.data import container as c;"
