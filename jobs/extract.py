@@ -8,25 +8,24 @@ was made is kept when a task is stopped. `weights: tiny` takes random weights, f
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from annotated_types import Ge, Interval, MinLen
 from pydantic import Field
 
 from affect.data import store
 from affect.data.store import Dataset
-from affect.encoders import cache
+from affect.encoders import cache, registry
+from affect.encoders.registry import TINY, Kind, Unreadable, Wish
 from hpc_sweep.job import Config as BaseConfig
 from hpc_sweep.job import Context, Result
-
-TINY = "tiny"
 
 
 class Config(BaseConfig):
     """Which features of which dataset."""
 
     dataset: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,59}$", description="its name, as it was imported")]
-    encoder: Annotated[Literal["text", "faces", "log-mel"], Field(description="what is encoded, and how")]
+    encoder: Annotated[Kind, Field(description="what is encoded, and how")]
     weights: Annotated[str, MinLen(1), Field(description="a name, a folder or a file; or tiny")] = TINY
     most: Annotated[int, Interval(ge=2, le=10_000), Field(description="tokens or frames of a sample")] = 50
     tiny_of: Annotated[tuple[str, ...], Field(description="datasets whose words make the tiny vocabulary")] = ()
@@ -35,8 +34,7 @@ class Config(BaseConfig):
     parts: Annotated[int, Ge(1), Field(description="how many tasks share the work")] = 1
     part: Annotated[int, Ge(0), Field(description="which of them this is")] = 0
     unreadable: Annotated[
-        Literal["refused", "empty"],
-        Field(description="a file that cannot be decoded stops the run, or counts as empty"),
+        Unreadable, Field(description="a file that cannot be decoded stops the run, or counts as empty")
     ] = "refused"
 
     def __post_init__(self) -> None:
@@ -49,7 +47,9 @@ class Config(BaseConfig):
 def run(config: Config, ctx: Context) -> Result:
     """Make the features, or this point's part of them."""
     dataset = _opened(config, config.dataset)
-    encoder, items = ENCODERS[config.encoder](config)
+    wish = Wish(config.encoder, config.weights, config.most, config.unreadable)
+    vocabulary = (_opened(config, name) for name in config.tiny_of or (config.dataset,))
+    encoder, items = registry.make(wish, vocabulary, Path(config.folder))
     try:
         path = cache.build(
             dataset, encoder, items, Path(config.folder), part=config.part, parts=config.parts, progress=ctx.progress,
@@ -68,45 +68,6 @@ def run(config: Config, ctx: Context) -> Result:
 
 def _opened(config: Config, name: str) -> Dataset:
     return store.open_dataset(Path(config.sets) / f"{name}.h5")
-
-
-def _text(config: Config) -> tuple[Any, cache.Items]:
-    from affect.encoders import text
-
-    where = config.weights
-    if where == TINY:
-        names = config.tiny_of or (config.dataset,)
-        words = [dataset.text for dataset in (_opened(config, name) for name in names) if dataset.text is not None]
-        lines = [line for ragged in words for line in ragged.texts()]
-        where = str(text.tiny(lines, Path(config.folder) / f"tiny-{'-'.join(names)}"))
-    return text.load(where, most=config.most), cache.text_of
-
-
-def _faces(config: Config) -> tuple[Any, cache.Items]:
-    from affect.encoders.faces import Faces
-
-    return Faces(
-        None if config.weights == TINY else Path(config.weights), most=config.most, unreadable=config.unreadable
-    ), _seen
-
-
-def _log_mel(config: Config) -> tuple[Any, cache.Items]:
-    from affect.encoders.audio import LogMel
-
-    return LogMel(unreadable=config.unreadable), _heard
-
-
-def _seen(dataset: Dataset, index: int) -> Path | None:
-    """The video of a sample, or the folder of its frames."""
-    return dataset.media("video", index) or dataset.media("frames", index)
-
-
-def _heard(dataset: Dataset, index: int) -> Path | None:
-    """The sound of a sample, by itself or in its video."""
-    return dataset.media("audio", index) or dataset.media("video", index)
-
-
-ENCODERS = {"text": _text, "faces": _faces, "log-mel": _log_mel}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
     python jobs/import_data.py --dataset mosi --format mmsa --source downloads/mosi/aligned_50.pkl
 
 Pickles are read in a process of their own, with a limit on its memory, by a reader that builds arrays and nothing else.
-A sample that does not fit is refused with its place and value, unless `drop` asks for it to be left out.
+A sample that does not fit is refused with its place and value, unless `drop` asks for it to be left out. With `encode`,
+frozen encoders are run over the dataset at once; `jobs/extract.py` divides that work among tasks where it is large.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from typing import Annotated
 from annotated_types import Gt
 from pydantic import Field
 
-from affect.data import importing
+from affect.data import importing, store
 from affect.data.store import Mending
+from affect.encoders import cache, registry
+from affect.encoders.registry import Kind, Wish
 from hpc_sweep.job import Config as BaseConfig
 from hpc_sweep.job import Context, Result
 
@@ -34,6 +37,10 @@ class Config(BaseConfig):
     zero: Annotated[bool, Field(description="set numbers to 0 that are NaN or infinite, and count them")] = False
     memory_gb: Annotated[float | None, Gt(0), Field(description="the most memory that reading may take")] = None
     faces: Annotated[str | None, Field(description="VGGFace2 features made elsewhere: a folder or an HDF5 file")] = None
+    encode: Annotated[Mapping[Kind, str], Field(description="encoders to run, each with its weights, or tiny")] = field(
+        default_factory=dict
+    )
+    features: Annotated[str, Field(description="where features are kept, in the project")] = "data/features"
     options: Annotated[Mapping[str, Option], Field(description="what this format may be asked for")] = field(
         default_factory=dict
     )
@@ -41,10 +48,10 @@ class Config(BaseConfig):
     def __post_init__(self) -> None:
         if self.format not in importing.FORMATS:
             raise ValueError(f"format `{self.format}` is none of {', '.join(sorted(importing.FORMATS))}")
-        if Path(self.folder).is_absolute() or ".." in Path(self.folder).parts:
-            raise ValueError(
-                f"folder `{self.folder}` must lie in the project: a path without / in front and without .."
-            )
+        for name in ("folder", "features"):
+            place = Path(getattr(self, name))
+            if place.is_absolute() or ".." in place.parts:
+                raise ValueError(f"{name} `{place}` must lie in the project: no / in front, and no ..")
 
 
 def run(config: Config, ctx: Context) -> Result:
@@ -61,7 +68,23 @@ def run(config: Config, ctx: Context) -> Result:
     )
     print("\n".join([*report.lines, *report.notes]), flush=True)  # noqa: T201 - into the log of the task
     told = {**report.counts, "samples": sum(report.counts.values()), "dropped": report.dropped, "zeroed": report.zeroed}
+    try:
+        told |= _encoded(config, ctx, report.path)
+    except cache.Stopped:
+        ctx.checkpoint(0, lambda folder: None)  # what is whole is kept beside the features; this ends the run
+        raise
     return Result({name: float(value) for name, value in told.items()})
+
+
+def _encoded(config: Config, ctx: Context, path: Path) -> dict[str, int]:
+    """Run the encoders, and count what each gives."""
+    dataset, folder = store.open_dataset(path), Path(config.features)
+    rows = {}
+    for kind, weights in config.encode.items():
+        encoder, items = registry.make(Wish(kind, weights), [dataset], folder)
+        found = cache.features(dataset, encoder, items, folder, progress=ctx.progress, stopping=ctx.stopping)
+        rows[f"{kind}_rows"] = int(found.ragged.offsets[-1])
+    return rows
 
 
 if __name__ == "__main__":

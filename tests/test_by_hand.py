@@ -136,7 +136,15 @@ def test_help_says_what_there_is(folder: Path) -> None:
     text = run(folder, "--help").output
     assert "Train something." in text
     assert "More words" not in text
-    for words in ("--order", "[required]", "--epochs", "how long [3]", "what else [{}]", "--layers", "--point SWEEP/ID"):
+    for words in (
+        "--order",
+        "[required]",
+        "--epochs",
+        "how long [3]",
+        "what else [{}]",
+        "--layers",
+        "--point SWEEP/ID",
+    ):
         assert words in text
 
 

@@ -59,9 +59,20 @@ def test_an_import_says_what_it_made(project: Path) -> None:
     assert found.name == "mosi" and len(found) == 13
 
 
+def test_one_point_imports_and_encodes(project: Path) -> None:
+    source = foreign_files.write(project / "x.pkl", foreign_files.mmsa(width=4))
+    result = run(IMPORT, dataset="mosi", format="mmsa", source=str(source), encode={"text": "tiny", "log-mel": "tiny"})
+    assert sorted(p.name.rpartition("-")[0] for p in (project / "data/features").glob("*.h5")) == [
+        "mosi-log_mel", "mosi-tiny_mosi",
+    ]  # fmt: skip
+    assert result.metrics["log-mel_rows"] == 0 and (result.metrics["text_rows"] or 0) > 13
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
+        ({"encode": {"smell": "tiny"}}, "'text', 'faces' or 'log-mel'"),
+        ({"features": "../x"}, "must lie in the project"),
         ({"format": "mmsa2"}, "format `mmsa2` is none of affwild2"),
         ({"folder": "/somewhere"}, "must lie in the project"),
         ({"folder": "data/../.."}, "must lie in the project"),
