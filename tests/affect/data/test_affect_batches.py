@@ -168,7 +168,7 @@ def test_features_of_more_axes_are_padded_along_the_first(make: Callable[..., Ba
 
 @dataclass
 class Shared:
-    """Samples that share stored sequences, and a note of what was read."""
+    """Sequences of another kind than a dataset's own, with a note of what was read."""
 
     stored: list[np.ndarray[Any, Any]]
     which: list[int]
@@ -191,10 +191,20 @@ def shared() -> Shared:
     return Shared([rows(k, k, 2) for k in range(5)], [i % 5 for i in range(COUNT)])
 
 
-def test_samples_may_share_a_sequence(make: Callable[..., Batches], shared: Shared) -> None:
+def test_sequences_may_be_of_another_kind(make: Callable[..., Batches], shared: Shared) -> None:
     for batch in make(extra={"film": shared}, bucket="film").epoch(0):
         for row, i in enumerate(batch.index.tolist()):
             np.testing.assert_array_equal(batch.frames["film"][row, : i % 5], rows(i % 5, i % 5, 2))
+
+
+def test_samples_of_one_film_share_its_frames(make: Callable[..., Batches]) -> None:
+    lengths = [0, 1, 2, 3, 4]
+    values = np.concatenate([rows(k, k, 2) for k in lengths]).astype(np.float32)
+    film = Ragged(values, offsets(lengths), np.arange(COUNT) % 5)
+    for batch in make(extra={"film": film}, bucket="film", most={"film": 3}).epoch(0):
+        assert batch.lengths["film"].tolist() == [min(3, i % 5) for i in batch.index.tolist()]
+        for row, i in enumerate(batch.index.tolist()):
+            np.testing.assert_array_equal(batch.frames["film"][row, : min(3, i % 5)], rows(i % 5, i % 5, 2)[:3])
 
 
 def test_a_batch_may_be_written_to_and_the_file_stays(make: Callable[..., Batches], data: Dataset) -> None:
