@@ -91,7 +91,7 @@ class Batches:
         _check_names(self)
 
     def __len__(self) -> int:
-        """How many batches an epoch has for this rank."""
+        """How many batches an epoch has for this rank; without `even`, not the one where it would only repeat."""
         count = steps(len(self.samples), self.size, drop_last=self.drop_last)
         if self.even or not count:
             return count
@@ -149,7 +149,7 @@ class Batches:
         return {name: np.minimum(s.lengths, cut[name]).astype(np.int64) for name, s in self.sequences.items()}
 
     def _share(self, ordered: Array, number: int) -> Share:
-        return share(ordered, number, self.size, rank=self.rank, world=self.world, even=self.even)
+        return share(ordered, number, self.size, rank=self.rank, world=self.world)
 
     def _padded(self, name: str, index: Array) -> tuple[Tensor, Tensor, Tensor]:
         """A padded copy of some sequences, its mask and its lengths.

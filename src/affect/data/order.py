@@ -48,15 +48,13 @@ def steps(count: int, size: int, *, drop_last: bool = False) -> int:
     return count // size if drop_last else -(-count // size)
 
 
-def share(ordered: Array, number: int, size: int, *, rank: int = 0, world: int = 1, even: bool = True) -> Share:
+def share(ordered: Array, number: int, size: int, *, rank: int = 0, world: int = 1) -> Share:
     """What a rank takes of a step: every `world`-th sample, from the `rank`-th on.
 
-    Where a step has fewer samples than there are ranks and `even` is asked for, samples from the start of the order
-    fill it up to one a rank.
+    Where a step has fewer samples than there are ranks, samples from the start of the order fill it up to one a rank.
     """
     whole = ordered[number * size : (number + 1) * size]
-    missing = max(0, world - len(whole)) if even else 0
-    filled = np.concatenate([whole, np.resize(ordered, missing)])
+    filled = np.concatenate([whole, np.resize(ordered, max(0, world - len(whole)))])
     fresh = np.arange(len(filled)) < len(whole)
     return Share(filled[rank::world].copy(), fresh[rank::world].copy(), len(whole))
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from affect.data.order import POOL, order, padding, share, steps
+from affect.data.order import order, padding, share, steps
 
 LENGTHS = np.array([5, 1, 9, 3, 3, 7, 2, 8, 1, 6, 4, 2])
 
@@ -93,25 +93,18 @@ def test_every_sample_comes_once(
     assert found.tolist() == again.tolist()
 
 
-def test_steps_of_a_pool_are_sorted_and_then_shuffled() -> None:
-    count, size = 4 * POOL * 8, 8
-    lengths = words(count)
-    found = lengths[order(count, size, seed=0, epoch=0, lengths=lengths)].reshape(4, POOL, size)
-    assert (np.diff(found, axis=2) >= 0).all(), "sorted within a step"
-    for pool in found:
-        first, last = pool.min(axis=1), pool.max(axis=1)
-        by_length = np.argsort(first, kind="stable")
-        assert (np.sort(last)[:-1] <= np.sort(first)[1:]).all(), "the steps of a pool do not overlap"
-        assert by_length.tolist() != list(range(POOL)), "the steps of a pool are shuffled"
-
-
-def test_a_rest_is_no_small_pool_of_its_own() -> None:
-    size, count = 4, 4 * (POOL + 1)
-    lengths = words(count)
-    found = lengths[order(count, size, seed=0, epoch=0, lengths=lengths)].reshape(-1, size)
-    spread = found.max(axis=1) - found.min(axis=1)
-    assert np.sort(found.ravel()).tolist() == np.sort(lengths).tolist()
-    assert np.sort(spread)[-2] <= 12, "one pool of 51 steps: no step but that of the longest is mixed"
+@pytest.mark.parametrize(("full", "pools"), [(1, [1]), (51, [51]), (74, [74]), (76, [38, 38]), (200, [50, 50, 50, 50])])
+@pytest.mark.parametrize("rest", [0, 3])
+def test_pools_of_about_fifty_steps_are_sorted_and_their_steps_shuffled(full: int, pools: list[int], rest: int) -> None:
+    size = 8
+    lengths = words(full * size + rest)
+    found = lengths[order(len(lengths), size, seed=0, epoch=0, lengths=lengths)][: full * size].reshape(full, size)
+    assert (np.diff(found, axis=1) >= 0).all(), "sorted within a step"
+    for pool in np.split(found, np.cumsum(pools)[:-1]):
+        assert (np.sort(pool[:, -1])[:-1] <= np.sort(pool[:, 0])[1:]).all(), "the steps of a pool do not overlap"
+        assert len(pool) == 1 or (np.diff(pool[:, 0]) < 0).any(), "the steps of a pool are shuffled"
+    if len(pools) > 1:
+        assert (np.sort(found[:, -1])[:-1] > np.sort(found[:, 0])[1:]).any(), "those of all pools do"
 
 
 def test_buckets_save_most_of_the_padding() -> None:
@@ -145,21 +138,19 @@ def test_padding(lengths: list[int], ordered: list[int], size: int, share_of_pad
 
 
 @given(
-    count=st.integers(1, 60), size=st.integers(1, 20), world=st.integers(1, 9), seed=st.integers(0, 9), even=st.booleans()
+    count=st.integers(1, 60), size=st.integers(1, 20), world=st.integers(1, 9), seed=st.integers(0, 9)
 )  # fmt: skip
-def test_over_all_ranks_each_sample_is_fresh_once(count: int, size: int, world: int, seed: int, even: bool) -> None:
+def test_over_all_ranks_each_sample_is_fresh_once(count: int, size: int, world: int, seed: int) -> None:
     size = max(size, world)
     ordered = order(count, size, seed=seed, epoch=0)
     for number in range(steps(count, size)):
-        parts = [share(ordered, number, size, rank=r, world=world, even=even) for r in range(world)]
+        parts = [share(ordered, number, size, rank=r, world=world) for r in range(world)]
         whole = ordered[number * size : (number + 1) * size].tolist()
         assert sorted(n for p in parts for n in p.entries[p.fresh].tolist()) == sorted(whole)
         assert {p.total for p in parts} == {len(whole)}
         assert max(len(p.entries) for p in parts) - min(len(p.entries) for p in parts) <= 1
-        if even:
-            assert min(len(p.entries) for p in parts) >= 1
-        else:
-            assert all(p.fresh.all() for p in parts)
+        assert min(len(p.entries) for p in parts) >= 1
+        assert all(p.fresh.all() or not p.fresh.any() for p in parts), "no rank has both kinds"
 
 
 def test_ranks_take_turns_within_a_step() -> None:
@@ -172,7 +163,6 @@ def test_a_short_step_is_filled_from_the_start_of_the_order() -> None:
     parts = [share(ordered, 1, 4, rank=r, world=3) for r in range(3)]
     assert [p.entries.tolist() for p in parts] == [[1], [4], [2]]
     assert [p.fresh.tolist() for p in parts] == [[True], [False], [False]]
-    assert [share(ordered, 1, 4, rank=r, world=3, even=False).entries.tolist() for r in range(3)] == [[1], [], []]
 
 
 def test_fewer_samples_than_ranks_go_round() -> None:
