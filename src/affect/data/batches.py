@@ -84,7 +84,7 @@ class Batches:
     even: bool = True
     drop_last: bool = False
     device: torch.device | str | None = None
-    ahead: int = 2  # batches that are read while the model works; 0 is no thread
+    ahead: int | None = None  # batches that are read while the model works: 2 for a GPU, else 0, which is no thread
 
     def __post_init__(self) -> None:
         _check_numbers(self)
@@ -105,7 +105,8 @@ class Batches:
         ordered = self.order(number)
         numbers = range(start, len(self))
         device = None if self.device is None else _exact(self.device)
-        made = ahead(lambda n: _pinned(self.batch(self._share(ordered, n)), device), numbers, self.ahead)
+        depth = self.ahead if self.ahead is not None else 2 * (device is not None and device.type == "cuda")
+        made = ahead(lambda n: _pinned(self.batch(self._share(ordered, n)), device), numbers, depth)
         return made if device is None else _moved(made, device)
 
     def order(self, epoch: int) -> Array:
@@ -195,7 +196,7 @@ def _moved(batches: Generator[Batch], device: torch.device) -> Generator[Batch]:
 
 
 def _check_numbers(of: Batches) -> None:
-    if of.size < 1 or of.seed < 0 or of.ahead < 0 or not 0 <= of.rank < of.world:
+    if of.size < 1 or of.seed < 0 or (of.ahead or 0) < 0 or not 0 <= of.rank < of.world:
         raise ValueError(f"no batches of {of.size}, seed {of.seed}, {of.ahead} ahead, rank {of.rank} of {of.world}")
     if of.size < of.world:
         raise ValueError(f"a step of {of.size} samples is too small for {of.world} ranks: take {of.world} or more")

@@ -363,7 +363,7 @@ def test_without_even_no_sample_is_repeated(make: Callable[..., Batches]) -> Non
 
 
 def test_a_loop_left_early_leaves_no_thread(make: Callable[..., Batches]) -> None:
-    for _ in make(size=1).epoch(0):
+    for _ in make(size=1, ahead=2).epoch(0):
         assert any(t.name.startswith("ahead") for t in threading.enumerate())
         break
     assert not any(t.name.startswith("ahead") for t in threading.enumerate())
