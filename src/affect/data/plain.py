@@ -18,8 +18,8 @@ MOST_BYTES = 1 << 28
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\\ud800-\udfff]")
 
 
-def read_text(path: Path) -> str:
-    """What a text file says, with its byte order mark taken off and each end of line a newline."""
+def read_noted(path: Path) -> tuple[str, list[str]]:
+    """What a text file says, without its byte order mark, and a sentence where it is cp1252 and not UTF-8."""
     try:
         with open(path, "rb") as file:
             data = file.read(MOST_BYTES + 1)
@@ -29,7 +29,20 @@ def read_text(path: Path) -> str:
         raise DataError(f"{path} is larger than {MOST_BYTES:,} bytes; is it the right file?")
     if b"\0" in data:
         raise DataError(f"{path} holds zero bytes, so it is no text in UTF-8 or cp1252; save it as UTF-8")
-    return _decoded(data, path).replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        return data.decode("utf-8-sig"), []
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is neither UTF-8 (line {line}) nor cp1252; save it as UTF-8") from error
+    return text, [f"{path.name}: line {line} is no UTF-8, so the file was read as cp1252."]
+
+
+def read_text(path: Path) -> str:
+    """What a text file says, with each end of line a newline."""
+    return read_noted(path)[0].replace("\r\n", "\n").replace("\r", "\n")
 
 
 def numbered(path: Path) -> list[tuple[int, str]]:
@@ -77,12 +90,3 @@ def hold_out(splits: Sequence[str], units: Sequence[str], kinds: Sequence[str]) 
 
 def _rank(unit: str) -> int:
     return int.from_bytes(hashlib.sha256(unit.encode()).digest(), "big")
-
-
-def _decoded(data: bytes, path: Path) -> str:
-    for encoding in ("utf-8-sig", "cp1252"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise DataError(f"{path} is neither UTF-8 nor cp1252; save it as UTF-8")

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from affect.data.plain import read_noted
 from affect.errors import DataError
 
-MOST_BYTES = 1 << 28
 _C1 = ((code, bytes([code]).decode("cp1252", "ignore")) for code in range(0x80, 0xA0))
 _MEANT = {code: character for code, character in _C1 if character}  # cp1252 leaves five codes free
 
@@ -30,7 +30,7 @@ class Table:
 
 def read_table(path: Path) -> Table:
     """A file's rows, with nothing said yet of what they should hold."""
-    text, notes = _text(path)
+    text, notes = read_noted(path)
     fixed, count = put_right(text)
     if count:
         notes.append(f"{path.name}: {count:,} characters of cp1252 that were read as Latin-1 were put right.")
@@ -63,24 +63,3 @@ def put_right(text: str) -> tuple[str, int]:
     """The text with each C1 control character, which no text has, as the character of cp1252 that was meant."""
     count = sum(text.count(chr(code)) for code in _MEANT)
     return (text.translate(_MEANT) if count else text), count
-
-
-def _text(path: Path) -> tuple[str, list[str]]:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if len(data) > MOST_BYTES:
-        raise DataError(f"{path} is larger than {MOST_BYTES:,} bytes; is it the right file?")
-    if b"\0" in data:
-        raise DataError(f"{path} holds zero bytes, so it is no CSV in UTF-8 or cp1252; save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig"), []
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is neither UTF-8 (line {line}) nor cp1252; save it as UTF-8") from error
-    return text, [f"{path.name}: line {line} is no UTF-8, so the file was read as cp1252."]

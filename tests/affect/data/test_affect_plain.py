@@ -24,7 +24,7 @@ def test_each_encoding_and_each_end_of_line(data: bytes, text: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("data", "told"), [("ab".encode("utf-16"), "zero bytes"), (b"a\x81\xff", "neither UTF-8 nor cp1252")]
+    ("data", "told"), [("ab".encode("utf-16"), "zero bytes"), (b"a\x81\xff", "neither UTF-8 .line 1. nor cp1252")]
 )
 def test_what_is_no_text(data: bytes, told: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(data)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from affect.data import tables
+from affect.data import plain
 from affect.data.tables import Table, columns, put_right, read_table
 from affect.errors import DataError
 
@@ -68,7 +68,7 @@ def test_what_is_refused(data: bytes, words: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_far_too_large_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "MOST_BYTES", 5)
+    monkeypatch.setattr(plain, "MOST_BYTES", 5)
     with pytest.raises(DataError, match="larger than 5 bytes"):
         table(tmp_path, "a,b\n1,2\n")
     with pytest.raises(DataError, match=r"no\.csv cannot be read: No such file"):
