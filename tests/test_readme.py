@@ -6,6 +6,8 @@ And it is complete: every command, option, exit code, kind, key and attribute st
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import json
 import math
 import os
@@ -19,6 +21,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from affect.data import importing
 from hpc_sweep import cluster, errors, grid, job, mend, results
 from hpc_sweep.child import KINDS
 from hpc_sweep.cli import cli
@@ -326,3 +329,13 @@ def test_it_is_of_no_machine_and_no_registry() -> None:
 def test_it_has_no_emoji() -> None:
     signs = {c for c in README if not c.isascii()}
     assert not {c for c in signs if ord(c) >= 0x1F000 or 0x2600 <= ord(c) <= 0x27BF or c in "\u200d\ufe0f"} - {"✓", "✗"}
+
+
+def test_every_format_of_data_and_its_options_are_told() -> None:
+    (rows,) = tables("Your data")
+    told = {name: set(names([row], 2)) for row in rows for name in names([row])}
+    assert set(told) == set(importing.FORMATS)
+    for format, options in told.items():
+        module, _, reader = importing.FORMATS[format].partition(":")
+        known = inspect.signature(getattr(importlib.import_module(module), reader)).parameters
+        assert options == set(known) - {"source"}, format
