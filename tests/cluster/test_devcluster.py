@@ -165,7 +165,10 @@ def test_a_node_dies_with_all_it_ran_and_comes_back(cluster: Devcluster) -> None
 def test_up_brings_back_what_died_and_keeps_the_jobs(cluster: Devcluster) -> None:
     job = cluster.started(cluster.submit("sleep 1003"))
     seen = time.time()
-    until(lambda: written_since(seen, cluster.folder / "state" / "job_state"))  # every five seconds
+    cluster.slurm(
+        "scontrol", "update", f"JobId={job}", "Comment=changed"
+    )  # Slurm writes every 5 s, if anything changed
+    until(lambda: written_since(seen, cluster.folder / "state" / "job_state"))
     for name in ("slurmctld", "n4"):
         os.kill(cluster.daemons()[name], signal.SIGKILL)
     until(lambda: not lives(cluster.daemons()["slurmctld"]))
