@@ -140,9 +140,8 @@ def _opened(job: Job) -> Features:
         raise DataError(f"{error}; remove the file, and it is made again when it is next asked for") from error
     if found.about.get("key") != job.key:
         raise DataError(f"{job.target} holds other features than its name says: remove it, and it is made again")
-    offsets, values = (found.file.arrays.get(f"features/{name}", np.zeros(0)) for name in ("offsets", "values"))
-    ends = len(job.dataset) + 1
-    whole = len(offsets) == ends and values.shape == (offsets[-1], job.encoder.width) and values.dtype == np.float16
-    if not whole or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+    rows = Ragged(*(found.file.arrays.get(f"features/{name}", np.zeros(0)) for name in ("values", "offsets")))
+    wanted = len(job.dataset), job.encoder.width, np.float16
+    if not rows.fits() or (len(rows), *rows.values.shape[1:], rows.values.dtype) != wanted:
         raise DataError(f"{job.target} does not hang together: remove it, and it is made again")
     return found
